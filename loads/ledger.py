@@ -1,0 +1,124 @@
+"""The account of a run: who has reported what, up to where, and what is missing.
+
+Sources (the workers of a run; for a console, the broker) number their deltas from 1.  A ledger
+merges each number of each source exactly once and in order: one that comes again is recognised,
+one that comes too early is refused until those before it are there.  What was merged can so be
+acknowledged with a single number, and a source that replays from there loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from loads.metrics.tally import Tally
+
+FINISHED = "finished"  #: a source did all it was asked to
+STOPPED = "stopped"  #: a source ended early, as asked
+LOST = "lost"  #: a source ended without doing all of it, and without being asked to
+
+
+class Entry(Enum):
+    """What became of a delta."""
+
+    MERGED = "merged"
+    REPEATED = "repeated"  #: merged before: acknowledge it again
+    EARLY = "early"  #: some before it are missing: ask for them
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What a source measured since its previous delta.
+
+    ``users`` are active in it now.  ``ended`` is empty while more will come; in the last delta
+    it is :data:`FINISHED`, :data:`STOPPED` or :data:`LOST`, with a ``reason`` for people.
+    ``unknown`` hits were under way when the source was lost: neither reported nor excluded.
+    """
+
+    source: str
+    sequence: int
+    tally: Tally
+    users: int = 0
+    ended: str = ""
+    reason: str = ""
+    unknown: int | None = 0
+
+
+@dataclass
+class Account:
+    """One source.  ``last`` is the highest sequence number up to which everything was merged.
+
+    ``ended`` is empty while more may come, and then says how the source ended; ``reason`` is for
+    people.  ``unknown`` bounds what a source that was lost may have done without a report.
+    """
+
+    tally: Tally
+    last: int = 0
+    users: int = 0
+    ended: str = ""
+    reason: str = ""
+    unknown: int | None = 0
+
+
+class Ledger:
+    """Merges deltas once, and knows what is missing."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.total = Tally()
+
+    def expect(self, source: str) -> Account:
+        """Open the account of a source that is to report."""
+        return self.accounts.setdefault(source, Account(Tally()))
+
+    def merge(self, delta: Delta) -> Entry:
+        """Enter a delta; say what became of it.
+
+        A source that was given up as lost and reports again is open again.
+        """
+        account = self.expect(delta.source)
+        if delta.sequence <= account.last:
+            return Entry.REPEATED
+        if delta.sequence > account.last + 1:
+            return Entry.EARLY
+        account.last = delta.sequence
+        account.users = delta.users
+        account.ended, account.reason, account.unknown = delta.ended, delta.reason, delta.unknown
+        account.tally.merge(delta.tally)
+        self.total.merge(delta.tally)
+        return Entry.MERGED
+
+    def end(self, source: str, how: str, reason: str = "", unknown: int | None = 0) -> None:
+        """Close a source's account; what it reported before stays."""
+        account = self.expect(source)
+        account.ended, account.reason, account.unknown, account.users = how, reason, unknown, 0
+
+    @property
+    def users(self) -> int:
+        """How many users are active over all sources."""
+        return sum(account.users for account in self.accounts.values())
+
+    @property
+    def open_sources(self) -> list[str]:
+        """The sources that have not ended."""
+        return [source for source, account in self.accounts.items() if not account.ended]
+
+    def losses(self) -> tuple[str, ...]:
+        """What was lost, a line for each source, with what is known of its extent."""
+        return tuple(
+            f"{source} {account.reason}: {_bounds(account.unknown)}"
+            for source, account in self.lost.items()
+        )
+
+    @property
+    def lost(self) -> dict[str, Account]:
+        """The sources that were lost."""
+        return {s: account for s, account in self.accounts.items() if account.ended == LOST}
+
+
+def _bounds(unknown: int | None) -> str:
+    if unknown is None:
+        return "what it did after its last report is not known"
+    if not unknown:
+        return "all its hits are counted"
+    return f"all its hits are counted but the {unknown:,} that were under way"

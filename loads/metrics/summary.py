@@ -1,0 +1,213 @@
+"""A run as people see it: the live picture, and the summary made from it.
+
+The dictionary that :func:`summarise` gives is the format that ``--output json`` writes and that
+``docs/reference.rst`` describes.  Times in it are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from loads.errors import ExitCode
+from loads.metrics.histogram import Histogram
+from loads.metrics.series import HIT, TEST, Series, Verdict, outcome_name
+from loads.metrics.tally import Tally
+from loads.plan import RunPlan
+
+SCHEMA = 1
+
+State = Literal["preparing", "running", "stopping", "ended"]
+Status = Literal["", "finished", "stopped", "failed", "incomplete"]
+STATES: tuple[State, ...] = ("preparing", "running", "stopping", "ended")
+STATUSES: tuple[Status, ...] = ("", "finished", "stopped", "failed", "incomplete")
+
+
+@dataclass(frozen=True)
+class AgentView:
+    """One agent in a run.
+
+    ``hits`` are those reported by it, ``unknown`` the most hits that were under way, and so
+    neither reported nor excluded, when workers of it were lost; None when not even that is known.
+    """
+
+    agent_id: str
+    host: str
+    workers: int
+    state: str
+    hits: int = 0
+    unknown: int | None = 0
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that is known of a run at one moment.
+
+    ``started`` is seconds since the Unix epoch, ``elapsed`` seconds of load so far, ``users`` the
+    virtual users active now.  Where the status is ``failed``, ``error`` and ``hint`` say why, and
+    ``error_code`` is the exit code that goes with it.
+    """
+
+    run_id: str
+    plan: RunPlan
+    state: State = "preparing"
+    status: Status = ""
+    started: float = 0.0
+    elapsed: float = 0.0
+    users: int = 0
+    tally: Tally = field(default_factory=Tally)
+    agents: tuple[AgentView, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error_code: int = 0
+    error: str = ""
+    hint: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command exits with.  What makes a result unusable comes before what is in it."""
+        if self.status == "stopped":
+            return ExitCode.INTERRUPTED
+        if self.status == "incomplete":
+            return ExitCode.INCOMPLETE
+        if self.status == "failed":
+            return ExitCode(self.error_code or ExitCode.FAILED)
+        verdicts = self.tally.verdicts
+        if verdicts[Verdict.FAILURE] or verdicts[Verdict.ERROR]:
+            return ExitCode.FAILED
+        return ExitCode.OK
+
+    @property
+    def duration(self) -> float:
+        """Seconds of load: to the last thing recorded once the run has ended."""
+        if self.state == "ended" and self.tally.elapsed:
+            return self.tally.elapsed
+        return self.elapsed
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the run is done, 0 to 1; None while that cannot be known."""
+        if self.state == "ended" and self.status == "finished":
+            return 1.0
+        if self.plan.total_tests is not None:
+            done = self.tally.total(TEST).count
+            return min(1.0, done / self.plan.total_tests)
+        if self.plan.total_seconds is not None:
+            return min(1.0, self.elapsed / self.plan.total_seconds)
+        return None
+
+
+def latency(histogram: Histogram) -> dict[str, Any]:
+    """A histogram in seconds.  Numbers that do not exist, as of no values, are None."""
+    p50, p90, p95, p99, p999 = histogram.percentiles((50, 90, 95, 99, 99.9))
+    figures = {
+        "mean": histogram.mean,
+        "min": histogram.low,
+        "p50": p50,
+        "p90": p90,
+        "p95": p95,
+        "p99": p99,
+        "p999": p999,
+        "max": histogram.high,
+    }
+    in_seconds = {k: None if v is None else round(v / 1e6, 9) for k, v in figures.items()}
+    return {"count": histogram.count, **in_seconds}
+
+
+def summarise(view: RunView) -> dict[str, Any]:
+    """The summary of a run as plain data, ready for JSON."""
+    tally = view.tally
+    return {
+        "schema": SCHEMA,
+        "run_id": view.run_id,
+        "status": view.status,
+        "exit_code": int(view.exit_code),
+        "plan": view.plan.pack(),
+        "started": view.started,
+        "duration": view.duration,
+        "tests": _tests(tally, view.duration),
+        "hits": _hits(tally.total(HIT), view.duration),
+        "urls": [
+            {
+                "name": key.name,
+                "method": key.method,
+                "hits": series.count,
+                "errors": series.errors,
+                "status": {outcome_name(o): n for o, n in sorted(series.outcomes.items())},
+                "latency": latency(series.latency),
+            }
+            for key, series in sorted(tally.of_kind(HIT).items())
+        ],
+        "websockets": {
+            name.removeprefix("ws_"): tally.counts.get(name, 0)
+            for name in (
+                "ws_opened",
+                "ws_closed",
+                "ws_messages_sent",
+                "ws_messages_received",
+                "ws_bytes_sent",
+                "ws_bytes_received",
+            )
+        },
+        "counters": dict(sorted(tally.counters.items())),
+        "failures": _failures(tally, view.started),
+        "agents": [
+            {
+                "agent_id": agent.agent_id,
+                "host": agent.host,
+                "workers": agent.workers,
+                "state": agent.state,
+                "hits": agent.hits,
+                "unknown": agent.unknown,
+            }
+            for agent in view.agents
+        ],
+        "thresholds": [],
+        "warnings": list(view.warnings),
+    }
+
+
+def _rate(count: int, seconds: float) -> float:
+    return round(count / seconds, 3) if seconds > 0 else 0.0
+
+
+def _tests(tally: Tally, duration: float) -> dict[str, Any]:
+    tests, verdicts = tally.total(TEST), tally.verdicts
+    return {
+        "started": tally.counts.get("tests_started", 0),
+        "finished": tests.count,
+        "success": verdicts[Verdict.SUCCESS],
+        "failures": verdicts[Verdict.FAILURE],
+        "errors": verdicts[Verdict.ERROR],
+        "skipped": verdicts[Verdict.SKIPPED],
+        "cut": tally.counts.get("tests_cut", 0),
+        "rate": _rate(tests.count, duration),
+        "latency": latency(tests.latency),
+    }
+
+
+def _hits(hits: Series, duration: float) -> dict[str, Any]:
+    return {
+        "total": hits.count,
+        "errors": hits.errors,
+        "rate": _rate(hits.count, duration),
+        "latency": latency(hits.latency),
+        "bytes_sent": hits.sent,
+        "bytes_received": hits.received,
+    }
+
+
+def _failures(tally: Tally, started: float) -> list[dict[str, Any]]:
+    ranked = sorted(tally.failures.items(), key=lambda item: (-item[1].count, item[0]))
+    return [
+        {
+            "kind": failure.kind,
+            "type": failure.type,
+            "message": failure.message,
+            "traceback": failure.traceback,
+            "count": group.count,
+            "first_seen": started + group.first,
+            "last_seen": started + group.last,
+            "tests": sorted(group.tests),
+        }
+        for failure, group in ranked
+    ]

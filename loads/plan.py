@@ -1,0 +1,185 @@
+"""What a run is to do: the plan, and the exact parts that it is cut into.
+
+A plan is plain data.  It travels in messages, so it is made of strings and numbers only and is
+validated whenever it is built: a plan that exists makes sense.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from loads.errors import PlanError
+
+MAX_USERS = 1_000_000
+MAX_HITS = 1_000_000_000
+MAX_AGENTS = 10_000
+
+_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that defines a run.
+
+    ``users``
+        Sizes of the user groups, run one after the other.
+    ``hits``
+        In each group, how often every user runs the test, number after number.
+        ``()`` when ``duration`` is given.
+    ``duration``
+        Seconds that each group runs, or None.
+    ``agents``
+        How many agents run the plan, each of them all of it.  0 is a local run.
+    ``server_url``
+        What ``self.server_url`` is in the test; empty leaves the test's own.
+    ``grace``
+        Seconds that running tests are given to finish once the run is to end; then they are cut.
+    ``config``
+        The user's own settings, handed to the test as ``self.config``.
+    """
+
+    target: str
+    users: tuple[int, ...] = (1,)
+    hits: tuple[int, ...] = (1,)
+    duration: float | None = None
+    agents: int = 0
+    server_url: str = ""
+    grace: float = 30.0
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.target.strip():
+            raise PlanError(
+                "There is no test to run.",
+                "Name it as package.module.Class.test_method or package.module.test_function.",
+            )
+        _check_cycle("users", self.users, MAX_USERS)
+        if self.duration is None:
+            _check_cycle("hits", self.hits, MAX_HITS)
+        elif not (math.isfinite(self.duration) and self.duration > 0):
+            raise PlanError(
+                f"A duration of {self.duration} seconds cannot be run.",
+                "Give more than zero, as in --duration 30 or --duration 5m.",
+            )
+        elif self.hits:
+            raise PlanError("A plan has hits or a duration, not both.")
+        if not 0 <= self.agents <= MAX_AGENTS:
+            raise PlanError(f"{self.agents} agents cannot be asked for.", "Give 1 or more.")
+        if not (math.isfinite(self.grace) and self.grace >= 0):
+            raise PlanError(
+                f"A grace period of {self.grace} seconds makes no sense.", "Give 0 or more."
+            )
+
+    @property
+    def total_tests(self) -> int | None:
+        """How many tests the whole run makes over all agents; None when time decides."""
+        if self.duration is not None:
+            return None
+        return max(self.agents, 1) * sum(self.users) * sum(self.hits)
+
+    @property
+    def total_seconds(self) -> float | None:
+        """How long the load lasts, in seconds; None when the number of hits decides."""
+        return None if self.duration is None else self.duration * len(self.users)
+
+    def describe(self) -> str:
+        """The plan in one line, with the total that it comes to."""
+        users = _spoken(self.users, "user", "users")
+        where = f"{self.agents} agent{'s' if self.agents > 1 else ''} x " if self.agents else ""
+        if self.total_tests is None:
+            each = " each" if len(self.users) > 1 else ""
+            return f"{where}{users} for {self.duration:g} s{each}"
+        hits = _spoken(self.hits, "time", "times")
+        plural = "" if self.total_tests == 1 else "s"
+        return f"{where}{users}, {hits} each = {self.total_tests:,} test{plural} in total"
+
+    def pack(self) -> dict[str, Any]:
+        """The plan as plain data, the inverse of :meth:`unpack`."""
+        data = dataclasses.asdict(self)
+        data["users"], data["hits"] = list(self.users), list(self.hits)
+        return data
+
+    @classmethod
+    def unpack(cls, data: Mapping[str, Any]) -> RunPlan:
+        """Build a plan from plain data.  Unknown keys are a newer peer's, and ignored.
+
+        Raises :class:`PlanError` when the data is no plan.
+        """
+        known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
+        try:
+            known["users"] = tuple(known.get("users", (1,)))
+            known["hits"] = tuple(known.get("hits", (1,)))
+            if not isinstance(known["target"], str):
+                raise TypeError("target")
+            known["config"] = {str(k): str(v) for k, v in dict(known.get("config", {})).items()}
+            return cls(**known)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlanError(f"This is no plan: {error!r}.") from error
+
+
+def _check_cycle(name: str, numbers: tuple[int, ...], most: int) -> None:
+    if not numbers:
+        raise PlanError(f"The plan names no number of {name}.", f"As in --{name} 10.")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+            raise PlanError(
+                f"{number} {name} cannot be run.",
+                f"Each number of --{name} is a whole number from 1 to {most:,}.",
+            )
+
+
+def _spoken(numbers: tuple[int, ...], one: str, many: str) -> str:
+    if len(numbers) == 1:
+        return f"{numbers[0]:,} {one if numbers[0] == 1 else many}"
+    return "(" + "+".join(f"{number:,}" for number in numbers) + f") {many}"
+
+
+def parse_cycle(name: str, text: str) -> tuple[int, ...]:
+    """Read ``10:20:30`` as numbers.  Raises :class:`PlanError` with the option's ``name``."""
+    try:
+        numbers = tuple(int(part) for part in text.split(":"))
+    except ValueError:
+        raise PlanError(
+            f"--{name} {text} is not a number.",
+            f"Give a whole number, as in --{name} 10, or several in turn, as in --{name} 10:20:30.",
+        ) from None
+    most = MAX_USERS if name == "users" else MAX_HITS
+    _check_cycle(name, numbers, most)
+    return numbers
+
+
+def parse_duration(text: str) -> float:
+    """Read ``90``, ``90s``, ``1.5m`` or ``1h`` as seconds.  Raises :class:`PlanError`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise PlanError(
+            f"{text} is not a duration.",
+            "Give seconds, or a number with ms, s, m or h, as in --duration 90 or --duration 5m.",
+        )
+    return float(match["number"]) * _UNITS[match["unit"]]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One exact part of a load: number ``index`` of ``count`` parts.
+
+    The parts of a load are disjoint and add up to all of it, whatever the numbers:
+    a local run with one worker is simply segment 0 of 1.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise PlanError(f"There is no segment {self.index} of {self.count}.")
+
+    def of(self, total: int) -> range:
+        """Which of ``total`` numbered things are this segment's."""
+        return range(total * self.index // self.count, total * (self.index + 1) // self.count)

@@ -1,0 +1,179 @@
+"""The worker's side of a recorder."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from loads.metrics.failures import Failure, clip, normalised
+from loads.metrics.histogram import MAX_VALUE, SUB_BITS, SUB_BUCKETS
+from loads.metrics.series import OTHER, NoAnswer, SeriesKey
+from loads.metrics.tally import COUNTS
+from loads.recorder import layout
+from loads.recorder.memory import Memory
+
+MAX_NAME = 1_000
+_EXACT = 2 * SUB_BUCKETS
+_BUCKETS_AT = layout.BUCKETS_AT
+_COUNT_CELLS = {name: layout.COUNTS + i for i, name in enumerate(COUNTS)}
+_WRAP = 1 << 64
+_OTHER_FAILURE = Failure("error", OTHER, "too many different failures to keep them apart", "")
+
+
+class SeriesRecord:
+    """Records one series.  Kept by who records, so that a record is no look-up."""
+
+    __slots__ = ("_cells", "_first", "_high", "_low", "_slots")
+
+    def __init__(self, cells: memoryview) -> None:
+        self._cells = cells
+        self._first = -1
+        self._low = MAX_VALUE * 1_000
+        self._high = 0
+        self._slots: dict[int, int] = {}
+
+    def record(self, microseconds: int, outcome: int, sent: int = 0, received: int = 0) -> None:
+        """Count one hit or test.  The order of the writes matters: see ``layout``."""
+        cells = self._cells
+        microseconds = max(microseconds, 1)
+        cells[layout.TOTAL] += microseconds
+        if microseconds > self._high:
+            self._high = cells[layout.HIGH] = microseconds
+        if microseconds < self._low:
+            self._low = cells[layout.LOW] = microseconds
+        if sent or received:
+            cells[layout.SENT] += sent
+            cells[layout.RECEIVED] += received
+        if outcome != self._first:
+            self._count_outcome(outcome)
+        # bucket_of(), in place: a call would cost a tenth of the whole record
+        if microseconds < _EXACT:
+            bucket = microseconds
+        else:
+            microseconds = min(microseconds, MAX_VALUE)
+            shift = microseconds.bit_length() - SUB_BITS - 1
+            bucket = (shift << SUB_BITS) + (microseconds >> shift)
+        cells[_BUCKETS_AT + bucket] += 1
+
+    def _count_outcome(self, outcome: int) -> None:
+        if self._first < 0:
+            self._first = outcome
+            self._cells[layout.FIRST_OUTCOME] = outcome
+            return
+        slot = self._slots.get(outcome)
+        if slot is None:
+            if len(self._slots) == layout.OUTCOMES - 1:  # the last slot is for all the rest
+                slot = layout.OUTCOME_SLOTS + 2 * (layout.OUTCOMES - 1)
+                self._cells[slot] = NoAnswer.OTHER
+            else:
+                slot = layout.OUTCOME_SLOTS + 2 * len(self._slots)
+                self._cells[slot] = outcome
+                self._slots[outcome] = slot
+        self._cells[slot + 1] += 1
+
+
+class Recorder:
+    """Counts everything that happens in a worker."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._cells = memory.cells
+        self._series: dict[SeriesKey, SeriesRecord] = {}
+        self._defined_series = 0
+        self._failures: dict[Failure, int] = {}
+        self._failure_tests: set[tuple[int, str]] = set()
+        self._counters: dict[str, int] = {}
+        self._origin = time.monotonic()
+
+    def start_clock(self, origin: float) -> None:
+        """Say when the run starts, on the machine's monotonic clock."""
+        self._origin = origin
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def series(self, key: SeriesKey) -> SeriesRecord:
+        """The record of a series; over the cap, that of ``(other)`` of its kind."""
+        record = self._series.get(key)
+        if record is None:
+            record = self._series[key] = self._open_series(key)
+        return record
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Count one of our own counts, named in ``metrics.tally.COUNTS``."""
+        self._cells[_COUNT_CELLS[name]] += by
+
+    def users(self, change: int) -> None:
+        """``change`` users more are active."""
+        self._cells[layout.USERS] += change
+
+    def touch(self, now: float) -> None:
+        """Something was recorded at ``now``: the run lasted at least until then."""
+        self._cells[layout.ELAPSED] = max(0, int((now - self._origin) * 1e6))
+
+    def incr_counter(self, name: str, by: int = 1) -> None:
+        """Add to a counter of the test's own."""
+        index = self._counters.get(name)
+        if index is None:
+            index = self._open_counter(name)
+        cell = layout.COUNTERS + index
+        self._cells[cell] = (self._cells[cell] + by) % _WRAP
+
+    def failure(self, failure: Failure, test: str, now: float) -> None:
+        """Count a failure of ``test``, in the group of those that are equal to it."""
+        index, test = self._failure_index(normalised(failure)), clip(test, MAX_NAME)
+        if (index, test) not in self._failure_tests and self._write(["test", index, test]):
+            self._failure_tests.add((index, test))
+        at = layout.FAILURES + index * layout.FAILURE_CELLS
+        since_start = max(0, int((now - self._origin) * 1e6))
+        if not self._cells[at + layout.FAILURE_COUNT]:
+            self._cells[at + layout.FAILURE_FIRST] = since_start
+        self._cells[at + layout.FAILURE_LAST] = since_start
+        self._cells[at + layout.FAILURE_COUNT] += 1
+
+    # -- definitions -------------------------------------------------------------------------
+
+    def _write(self, line: list[object], reserve: int = layout.STRINGS_RESERVE) -> bool:
+        """Append a definition; False when there is no room for it."""
+        data = json.dumps(line).encode() + b"\n"
+        used = self._cells[layout.STRINGS_USED]
+        if used + len(data) > layout.STRINGS_SIZE - reserve:
+            return False
+        start = layout.STRINGS_AT + used
+        self._memory.bytes[start : start + len(data)] = data
+        self._cells[layout.STRINGS_USED] = used + len(data)
+        return True
+
+    def _open_series(self, key: SeriesKey) -> SeriesRecord:
+        kind, name, method = key.kind, clip(key.name, MAX_NAME), clip(key.method, MAX_NAME)
+        if key.name == OTHER:
+            self._write(["series", kind, name, method], reserve=0)
+        elif (
+            # a place is kept for the overflow of each of the two kinds
+            self._defined_series >= layout.MAX_SERIES - 2
+            or not self._write(["series", kind, name, method])
+        ):
+            return self.series(SeriesKey(kind, OTHER))
+        start = layout.SERIES + self._defined_series * layout.SERIES_CELLS
+        self._defined_series += 1
+        return SeriesRecord(self._cells[start : start + layout.SERIES_CELLS])
+
+    def _open_counter(self, name: str) -> int:
+        index = len(self._counters)
+        if name == OTHER:
+            self._write(["counter", name], reserve=0)
+        elif index >= layout.MAX_COUNTERS - 1 or not self._write(["counter", clip(name, MAX_NAME)]):
+            other = self._counters.get(OTHER)
+            return self._open_counter(OTHER) if other is None else other
+        self._counters[name] = index
+        return index
+
+    def _failure_index(self, failure: Failure) -> int:
+        index = self._failures.get(failure)
+        if index is None:
+            index = len(self._failures)
+            if failure is _OTHER_FAILURE:
+                self._write(["failure", *failure], reserve=0)
+            elif index >= layout.MAX_FAILURES - 1 or not self._write(["failure", *failure]):
+                return self._failure_index(_OTHER_FAILURE)
+            self._failures[failure] = index
+        return index

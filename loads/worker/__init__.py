@@ -1,0 +1,1 @@
+"""The process that runs virtual users.  gevent lives here and nowhere else."""

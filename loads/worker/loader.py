@@ -1,0 +1,163 @@
+"""Finds the tests that a target names, and imports them.
+
+A target is ``package.module``, ``package.module.Class``, ``package.module.Class.method`` or
+``package.module.function``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import types
+import unittest
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from loads.errors import TargetError
+from loads.worker.verdicts import user_traceback
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test: a method of a class, or a plain function when ``owner`` is None."""
+
+    name: str
+    weight: int
+    owner: type[unittest.TestCase] | None
+    function: Callable[..., Any]
+
+
+def load(target: str, root: str) -> list[Test]:
+    """Import what ``target`` names and give its tests.
+
+    Raises :class:`TargetError`, with a hint, when there is no such thing, when it cannot be
+    imported, or when it is no test.
+    """
+    module, path = _import_longest(target, root)
+    found: Any = module
+    owner: Any = None
+    walked = module.__name__
+    for name in path:
+        if not hasattr(found, name):
+            raise TargetError(
+                f"{walked} has no {name!r}.", _suggestion(name, _test_names(found), walked)
+            )
+        owner, found, walked = found, getattr(found, name), f"{walked}.{name}"
+    if isinstance(found, types.ModuleType):
+        tests = list(_tests_of_module(found))
+    elif _is_case(found):
+        tests = list(_tests_of_class(found, walked.rpartition(".")[0]))
+    elif _is_case(owner) and callable(found):
+        tests = [Test(walked, 1, owner, getattr(owner, path[-1]))]
+    elif inspect.isfunction(found) and not isinstance(owner, type):
+        tests = [Test(walked, 1, None, found)]
+    else:
+        raise TargetError(
+            f"{target} is no test: it is {_article(type(found).__name__)}.",
+            "A test is a method of a unittest.TestCase, or a function.",
+        )
+    if not tests:
+        raise TargetError(
+            f"There is no test in {target}.",
+            "Methods and functions whose names start with test are tests.",
+        )
+    return tests
+
+
+def _import_longest(target: str, root: str) -> tuple[types.ModuleType, list[str]]:
+    """Import as much of a dotted name as is modules; give the last one and the rest."""
+    parts = target.split(".")
+    if not all(part.isidentifier() for part in parts):
+        raise TargetError(
+            f"{target} does not name a test.",
+            "Name it as package.module.Class.test_method or package.module.test_function.",
+        )
+    module: types.ModuleType | None = None
+    for length in range(1, len(parts) + 1):
+        name = ".".join(parts[:length])
+        if module is not None and not hasattr(module, "__path__"):
+            return module, parts[length - 1 :]
+        try:
+            module = _import(name, root)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise TargetError(
+                    f"{name} cannot be imported: {error}.",
+                    "Install what the test needs where its workers run.",
+                ) from error
+            if module is None:
+                raise TargetError(
+                    f"There is no module {name!r} in {root}.",
+                    "Run the command in the directory that holds it, "
+                    f"and name the test as {name}.py would be imported.",
+                ) from error
+            return module, parts[length - 1 :]
+    assert module is not None
+    return module, []
+
+
+def _import(name: str, root: str) -> types.ModuleType:
+    """Import one module.  The user's own exceptions become :class:`TargetError`."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise
+    except SyntaxError as error:
+        where = f"{error.filename}, line {error.lineno}"
+        raise TargetError(
+            f"{name} cannot be imported: {error.msg} ({where}).",
+            f"    {(error.text or '').strip()}",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise TargetError(
+            f"{name} cannot be imported: {type(error).__name__}: {error}",
+            user_traceback(error.__traceback__, root),
+        ) from error
+
+
+def _is_case(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, unittest.TestCase)
+
+
+def _tests_of_class(case: type[unittest.TestCase], module: str) -> Iterator[Test]:
+    weight = getattr(case, "__loads_weight__", 1)
+    for name in unittest.TestLoader().getTestCaseNames(case):
+        method = getattr(case, name)
+        own = getattr(method, "__loads_weight__", 1)
+        yield Test(f"{module}.{case.__qualname__}.{name}", weight * own, case, method)
+
+
+def _tests_of_module(module: types.ModuleType) -> Iterator[Test]:
+    """The tests that a module defines itself; what it only imported is another's."""
+    for name, thing in vars(module).items():
+        if getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if _is_case(thing):
+            yield from _tests_of_class(thing, module.__name__)
+        elif inspect.isfunction(thing) and name.startswith("test"):
+            own = getattr(thing, "__loads_weight__", 1)
+            yield Test(f"{module.__name__}.{name}", own, None, thing)
+
+
+def _test_names(found: Any) -> list[str]:
+    if isinstance(found, types.ModuleType):
+        own = [name for name, thing in vars(found).items() if callable(thing)]
+        return own + [m.name for m in pkgutil.iter_modules(getattr(found, "__path__", []))]
+    return [name for name in dir(found) if name.startswith("test")]
+
+
+def _suggestion(name: str, names: list[str], where: str) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"Did you mean {where}.{close[0]}?"
+    tests = [n for n in names if n.lower().startswith("test")]
+    if tests:
+        return "It has " + ", ".join(tests[:8]) + (", ..." if len(tests) > 8 else ".")
+    return "It has no tests at all."
+
+
+def _article(noun: str) -> str:
+    return ("an " if noun[0].lower() in "aeiou" else "a ") + noun

@@ -1,0 +1,171 @@
+"""The life of a worker process: take a job, load the test, run groups of users, end.
+
+Commands arrive on what was standard input, events leave on a pipe of their own, results are left
+in shared memory.  A native thread reads the commands, so that a worker whose greenlets are blocked
+still notices that its supervisor is gone: then it ends at once, because load that nobody counts
+or could stop is an attack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections import deque
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+
+from loads.case import Settings
+from loads.errors import LoadsError
+from loads.events import (
+    GroupEnded,
+    Job,
+    LineReader,
+    StartGroup,
+    StopUsers,
+    WorkerEnded,
+    WorkerEvent,
+    WorkerFailed,
+    WorkerReady,
+    encode,
+)
+from loads.recorder.current import install
+from loads.recorder.memory import Memory
+from loads.recorder.writer import Recorder
+from loads.worker.fixtures import fixtures
+from loads.worker.loader import load
+from loads.worker.users import Users
+
+CUT_TIME = 2.0  #: seconds that cut greenlets have to unwind before the process ends regardless
+
+_start_thread = monkey.get_original("_thread", "start_new_thread")
+
+
+class Commands:
+    """The supervisor's commands, read by a native thread and handed to the hub."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._reader = LineReader()
+        self._arrived: deque[object] = deque()
+        self._event = Event()
+        self._watcher = gevent.get_hub().loop.async_()
+        self._watcher.start(self._event.set)
+        self.scratch = ""
+
+    def read_job(self) -> Job:
+        """The first command, waited for with nothing else running yet."""
+        while not self._arrived:
+            data = os.read(self._fd, 1 << 16)
+            if not data:
+                os._exit(1)
+            self._arrived.extend(self._reader.feed(data))
+        job = self._arrived.popleft()
+        assert isinstance(job, Job)
+        self.scratch = job.scratch
+        _start_thread(self._read_for_ever, ())
+        return job
+
+    def _read_for_ever(self) -> None:
+        while True:
+            data = os.read(self._fd, 1 << 16)
+            if not data:
+                self._orphaned()
+            self._arrived.extend(self._reader.feed(data))
+            self._watcher.send_ignoring_arg(None)
+
+    def _orphaned(self) -> None:
+        """The supervisor is gone, so nobody else will remove what it made for this run."""
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        os._exit(1)
+
+    def next(self) -> object:
+        """Wait for the next command."""
+        while not self._arrived:
+            self._event.clear()
+            if not self._arrived:
+                self._event.wait()
+        return self._arrived.popleft()
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._job = commands.read_job()
+        self._recorder = Recorder(Memory.inherited(self._job.memory))
+        install(self._recorder)
+
+    def tell(self, event: WorkerEvent) -> None:
+        """Report to the supervisor; one that is gone needs no report."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._job.control, encode(event))
+
+    def run(self) -> None:
+        """Load the test, then obey until the last group has ended or the users are stopped."""
+        job = self._job
+        Settings.server_url = job.plan.server_url
+        Settings.config = dict(job.plan.config)
+        sys.path.insert(0, job.root)
+        try:
+            tests = load(job.plan.target, job.root)
+        except LoadsError as error:
+            self.tell(WorkerFailed(int(error.exit_code), error.message, error.hint))
+            return
+        with fixtures(tests, job.root, self._recorder) as usable:
+            users = Users(job.plan, job.segment, usable, job.root, self._recorder)
+            self.tell(WorkerReady())
+            self._obey(users)
+        self.tell(WorkerEnded())
+
+    def _obey(self, users: Users) -> None:
+        last_group = len(self._job.plan.users) - 1
+        running: gevent.Greenlet | None = None
+        ended = Event()
+
+        def run_group(command: StartGroup) -> None:
+            users.run_group(command.group, command.at)
+            self.tell(GroupEnded(command.group))
+            if command.group == last_group:
+                ended.set()
+
+        def obey() -> None:
+            nonlocal running
+            while True:
+                command = self._commands.next()
+                if isinstance(command, StartGroup):
+                    if command.group == 0:
+                        self._recorder.start_clock(command.at)
+                    running = gevent.spawn(run_group, command)
+                elif isinstance(command, StopUsers):
+                    users.stop(command.grace)
+                    if running is not None:
+                        running.join(command.grace + CUT_TIME)
+                    ended.set()
+
+        obeying = gevent.spawn(obey)
+        ended.wait()
+        obeying.kill(block=False)
+
+
+def main() -> int:
+    """Run one job.  Our supervisor decides when we end, so signals of the terminal are not ours."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    commands_fd = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.argv[1:] = []  # our command line is none of the test's business
+    worker = Worker(Commands(commands_fd))
+    worker.run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is recorded and said; what a test left behind (threads, greenlets, atexit
+    # handlers that wait) must not keep the run from ending.
+    os._exit(0)

@@ -1,0 +1,130 @@
+"""How one call of a test ended, and what its traceback says to its author."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+import unittest
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from gevent import GreenletExit
+
+from loads.metrics.failures import ERROR, FAILURE, Failure
+from loads.metrics.series import Verdict
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARIES = tuple(
+    os.path.abspath(path) + os.sep
+    for path in {*sysconfig.get_paths().values(), sys.prefix + "/lib", sys.base_prefix + "/lib"}
+)
+
+
+class Outcome(unittest.TestResult):
+    """What happened in one call of a test: a ``unittest`` result that keeps no history.
+
+    ``verdict`` is the worst of what was reported; ``cut`` tells that the run ended the test.
+    """
+
+    def __init__(self, root: str) -> None:
+        super().__init__()
+        self._root = root
+        self.verdict = Verdict.SUCCESS
+        self.cut = False
+        self.problems: list[Failure] = []
+
+    def addSuccess(self, test: Any) -> None:
+        """Success is what is assumed."""
+
+    def addError(self, test: Any, err: Any) -> None:
+        self.report(err, error=True)
+
+    def addFailure(self, test: Any, err: Any) -> None:
+        self.report(err, error=False)
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        if err is not None:
+            self.report(err, error=not issubclass(err[0], test.failureException))
+
+    def addSkip(self, test: Any, reason: str) -> None:
+        if self.verdict is Verdict.SUCCESS:
+            self.verdict = Verdict.SKIPPED
+
+    def addExpectedFailure(self, test: Any, err: Any) -> None:
+        """A failure that its author expects is a success."""
+
+    def addUnexpectedSuccess(self, test: Any) -> None:
+        self.verdict = Verdict.FAILURE
+        self.problems.append(Failure(FAILURE, "UnexpectedSuccess", str(test.id()), ""))
+
+    def report(self, err: _ExcInfo, error: bool) -> None:
+        """Enter an exception as a failure or an error."""
+        kind, exception, trace = err
+        if issubclass(kind, GreenletExit):
+            self.cut = True
+            return
+        if _is_skip(kind):
+            self.addSkip(None, str(exception))
+            return
+        if error:
+            self.verdict = Verdict.ERROR
+        elif self.verdict is not Verdict.ERROR:
+            self.verdict = Verdict.FAILURE
+        word = ERROR if error else FAILURE
+        text = user_traceback(trace, self._root)
+        self.problems.append(Failure(word, kind.__name__, str(exception), text))
+
+    def caught(self, error: BaseException) -> None:
+        """Enter an exception that came out of user code, a failure if it is an assertion's."""
+        failure = isinstance(error, AssertionError) or _is_pytest(type(error), "Failed")
+        self.report((type(error), error, error.__traceback__), error=not failure)
+
+
+def call(function: Callable[[], Any], root: str) -> Outcome:
+    """Run a plain function as a test.  Whatever it raises is its verdict, even SystemExit."""
+    outcome = Outcome(root)
+    try:
+        function()
+    except BaseException as error:
+        outcome.caught(error)
+    return outcome
+
+
+def _is_pytest(kind: type[BaseException], name: str) -> bool:
+    """Whether an exception is pytest's, which need not be installed here."""
+    return kind.__module__ == "_pytest.outcomes" and kind.__name__ == name
+
+
+def _is_skip(kind: type[BaseException]) -> bool:
+    return issubclass(kind, unittest.SkipTest) or _is_pytest(kind, "Skipped")
+
+
+def user_traceback(trace: TracebackType | None, root: str) -> str:
+    """The user's own frames of a traceback, innermost last, with paths relative to ``root``.
+
+    The same on every machine and Python version, so that equal failures group.  Where no frame
+    is the user's, those of libraries are shown.
+    """
+    frames: list[tuple[str, int, str]] = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append((code.co_filename, trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    root = os.path.abspath(root) + os.sep
+    users = [frame for frame in frames if frame[0].startswith(root) and not _is_library(frame[0])]
+    shown = users or [frame for frame in frames if not frame[0].startswith(_OURS)]
+    lines = []
+    for path, number, name in shown:
+        lines.append(f'File "{path.removeprefix(root)}", line {number}, in {name}')
+        source = linecache.getline(path, number).strip()
+        if source:
+            lines.append(f"    {source}")
+    return "\n".join(lines)
+
+
+def _is_library(path: str) -> bool:
+    return path.startswith(_LIBRARIES) or f"{os.sep}site-packages{os.sep}" in path
