@@ -93,6 +93,11 @@ class Ledger:
         account = self.expect(source)
         account.ended, account.reason, account.unknown, account.users = how, reason, unknown, 0
 
+    def reopen(self, source: str) -> None:
+        """A source that was given up is there again."""
+        account = self.accounts[source]
+        account.ended, account.reason, account.unknown = "", "", 0
+
     @property
     def users(self) -> int:
         """How many users are active over all sources."""

@@ -142,6 +142,11 @@ for _state in set(State) - {State.CLOSED}:
     TABLE[_state][_A, Register] = State.REGISTERING
     TABLE[_state][_B, WhoAreYou] = State.NEW
 
+# A registration that is repeated is answered again; only the first answer has an effect.
+for _state in set(State) - {State.NEW, State.REGISTERING, State.CLOSED}:
+    TABLE[_state][_B, Welcome] = _state
+    TABLE[_state][_B, WelcomeBack] = _state
+
 
 #: What a client's request may be answered with.
 REPLIES: dict[type[Message], tuple[type[Message], ...]] = {

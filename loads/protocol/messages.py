@@ -57,7 +57,11 @@ def _check_texts(*texts: str) -> None:
 
 @dataclass(frozen=True)
 class Register(Message):
-    """An agent offers itself.  ``run_id`` is the run that it is in the middle of, if any."""
+    """An agent offers itself.  ``run_id`` is the run that it is in the middle of, if any.
+
+    ``attempt`` counts an agent's registrations.  One that is repeated because its answer is
+    overdue keeps its number, so that the broker can tell a repetition from a restart.
+    """
 
     agent_id: str
     host: str
@@ -65,6 +69,7 @@ class Register(Message):
     workers: int
     version: str
     run_id: str = ""
+    attempt: int = 1
 
     def __post_init__(self) -> None:
         _check_ids(self.agent_id)

@@ -1,0 +1,1 @@
+"""The agent: the daemon on a load-generating box; owns worker processes."""

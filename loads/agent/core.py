@@ -1,0 +1,361 @@
+"""The agent as a function: events in, actions out.
+
+An agent has one run at a time.  It keeps every report until the broker has acknowledged it, and
+says all of them again, in order, when it had to register anew.  While many are unacknowledged it
+stops reading its workers; nothing is lost by that, because what they record adds up in
+their own memory and is all in the next delta.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from loads.agent.actions import (
+    Action,
+    BrokerVersion,
+    DropRun,
+    Event,
+    FromBroker,
+    Leave,
+    LoadFailed,
+    Log,
+    Measured,
+    PrepareRun,
+    SampleWorker,
+    StartWorkers,
+    StopWorkers,
+    Terminate,
+    Tick,
+    ToBroker,
+    WorkersReady,
+)
+from loads.errors import ExitCode, RemoteProtocolError
+from loads.ledger import LOST, STOPPED, Delta
+from loads.protocol import messages as m
+from loads.protocol.dialogue import Link, Side, State
+from loads.protocol.liveness import Liveness
+
+MAX_UNACKNOWLEDGED = 8  #: reports of one worker; then reading it pauses
+REPEAT = 5.0  #: seconds without an acknowledgement after which reports are said again
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the shell knows and the core does not.  Times are in seconds.
+
+    ``heartbeat`` and ``timeout`` hold until the broker's welcome says otherwise.
+    """
+
+    agent_id: str
+    host: str
+    pid: int
+    workers: int
+    version: str
+    heartbeat: float = 1.0
+    timeout: float = 10.0
+    orphan_timeout: float = 30.0
+    sample_interval: float = 0.25
+
+
+@dataclass
+class Run:
+    """The run that this agent is in the middle of.
+
+    ``ended`` holds the workers whose last delta is here, ``unacknowledged`` the reports of each
+    worker that the broker has not confirmed, and ``last_word`` what is repeated until the
+    broker releases the agent.  ``abandoned`` says why the agent stops the load unasked, if it does.
+    """
+
+    run_id: str
+    workers: tuple[str, ...] = ()
+    ended: set[str] = field(default_factory=set)
+    unacknowledged: dict[str, deque[m.Report]] = field(default_factory=dict)
+    last_word: m.Message | None = None
+    reported_at: float = 0.0
+    sampled_at: float = 0.0
+    abandoned: str = ""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether everything has happened, and the broker knows all of it."""
+        everything = bool(self.workers) and self.ended == set(self.workers)
+        return everything and not any(self.unacknowledged.values())
+
+
+class Core:
+    """All that an agent decides."""
+
+    def __init__(self, settings: Settings, now: float) -> None:
+        self.settings = settings
+        self.link = Link(Side.AGENT)
+        self.liveness = Liveness.since(now, settings.heartbeat, settings.timeout)
+        self.run: Run | None = None
+        self._attempt = 0
+        self._leaving = ""
+        self._now = now
+        self._actions: list[Action] = []
+        self._handlers: dict[type[m.Message], Callable[[Any], None]] = {
+            m.Welcome: self._on_welcome,
+            m.WelcomeBack: self._on_welcome_back,
+            m.Rejected: self._on_rejected,
+            m.WhoAreYou: self._on_who_are_you,
+            m.Prepare: self._on_prepare,
+            m.Start: self._on_start,
+            m.StopLoad: self._on_stop_load,
+            m.Acknowledge: self._on_acknowledge,
+            m.Release: self._on_release,
+        }
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What to do about ``event``, which happened ``now`` on the monotonic clock, in order."""
+        self._now = now
+        self._actions = []
+        if isinstance(event, FromBroker):
+            self._hear(event.message)
+        elif isinstance(event, BrokerVersion):
+            self._actions.append(Leave(int(ExitCode.BROKER), event.reason, event.hint))
+        elif isinstance(event, WorkersReady):
+            self._on_workers_ready(event)
+        elif isinstance(event, LoadFailed):
+            self._on_load_failed(event)
+        elif isinstance(event, Measured):
+            self._on_measured(event.delta)
+        elif isinstance(event, Terminate):
+            self._on_terminate(event)
+        elif isinstance(event, Tick):
+            self._tick()
+        return self._actions
+
+    def _tell(self, message: m.Message) -> None:
+        self.link.sent(message)
+        self.liveness.sent = self._now
+        self._actions.append(ToBroker(message))
+
+    def _log(self, level: Any, text: str) -> None:
+        self._actions.append(Log(level, text))
+
+    # -- the broker ------------------------------------------------------------------------------
+
+    def _hear(self, message: m.Message) -> None:
+        greeting = isinstance(message, m.Welcome | m.WelcomeBack)
+        if greeting and self.link.state is not State.REGISTERING:
+            self.liveness.heard = self._now  # the answer to a registration that was repeated
+            return
+        try:
+            self.link.received(message)
+        except RemoteProtocolError as error:
+            self._log("warning", f"The broker broke the protocol: {error.message}")
+            return
+        self.liveness.heard = self._now
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(message)
+
+    def _register(self) -> None:
+        if self.link.state is not State.REGISTERING:
+            self._attempt += 1
+        own = self.settings
+        self._tell(
+            m.Register(
+                own.agent_id,
+                own.host,
+                own.pid,
+                own.workers,
+                own.version,
+                self.run.run_id if self.run else "",
+                self._attempt,
+            )
+        )
+
+    def _on_welcome(self, message: m.Welcome) -> None:
+        self._keep_rhythm(message.heartbeat, message.timeout)
+        self._log("info", "Registered with the broker; waiting for runs.")
+        if self.run is not None:
+            self._log("warning", f"The broker no longer knows run {self.run.run_id}: dropped.")
+            self._drop()
+
+    def _on_welcome_back(self, message: m.WelcomeBack) -> None:
+        self._keep_rhythm(message.heartbeat, message.timeout)
+        self._log("info", "The broker is back; the run goes on.")
+        self._say_again()
+
+    def _keep_rhythm(self, heartbeat: float, timeout: float) -> None:
+        self.liveness.interval, self.liveness.timeout = heartbeat, timeout
+
+    def _on_rejected(self, message: m.Rejected) -> None:
+        self._actions.append(Leave(int(ExitCode.BROKER), message.reason, message.hint))
+
+    def _on_who_are_you(self, message: m.WhoAreYou) -> None:
+        self._register()
+
+    # -- a run -----------------------------------------------------------------------------------
+
+    def _on_prepare(self, message: m.Prepare) -> None:
+        self.run = Run(message.run_id)
+        self._log("info", f"Run {message.run_id}: {message.plan.target}.")
+        self._actions.append(
+            PrepareRun(message.run_id, message.plan, message.digest, message.bundle)
+        )
+
+    def _on_workers_ready(self, event: WorkersReady) -> None:
+        if self.run is None:
+            return
+        self.run.workers = event.workers
+        self.run.unacknowledged = {worker: deque() for worker in event.workers}
+        if self.link.state in (State.PREPARING, State.STOPPING):
+            self._tell(m.Ready(self.run.run_id, event.workers))
+
+    def _on_load_failed(self, event: LoadFailed) -> None:
+        if self.run is None or self.run.last_word is not None:
+            return
+        self._log("warning", f"Run {self.run.run_id} cannot be run: {event.message}")
+        self.run.last_word = m.CannotRun(
+            self.run.run_id,
+            event.code,
+            event.message[: m.MAX_TEXT],
+            event.hint[: m.MAX_TEXT],
+        )
+        self._say_last_word()
+
+    def _mine(self, run_id: str) -> Run | None:
+        return self.run if self.run is not None and self.run.run_id == run_id else None
+
+    def _on_start(self, message: m.Start) -> None:
+        if self._mine(message.run_id):
+            self._actions.append(StartWorkers(message.delay))
+
+    def _on_stop_load(self, message: m.StopLoad) -> None:
+        run = self._mine(message.run_id)
+        if run is not None:
+            self._actions.append(StopWorkers(message.grace))
+
+    def _on_release(self, message: m.Release) -> None:
+        if self._mine(message.run_id):
+            self._drop()
+
+    def _drop(self) -> None:
+        self.run = None
+        self._actions.append(DropRun())
+        if self._leaving:
+            self._leave()
+
+    def _abandon(self, why: str) -> None:
+        """Stop the load without having been asked to, and have the result say so."""
+        if self.run is not None and not self.run.abandoned:
+            self.run.abandoned = why
+            self._log("warning", f"The load is stopped: {why}.")
+            self._actions.append(StopWorkers(0.0))
+
+    # -- reports ---------------------------------------------------------------------------------
+
+    def _on_measured(self, delta: Delta) -> None:
+        run = self.run
+        if run is None:
+            return
+        ended, reason = delta.ended, delta.reason
+        if run.abandoned and ended == STOPPED:
+            ended, reason = LOST, f"stopped early: {run.abandoned}"
+        report = m.Report(
+            run.run_id,
+            delta.source,
+            delta.sequence,
+            delta.tally,
+            delta.users,
+            ended,  # type: ignore[arg-type]
+            reason,
+            delta.unknown,
+        )
+        if delta.ended:
+            run.ended.add(delta.source)
+        run.unacknowledged[delta.source].append(report)
+        run.reported_at = self._now
+        if self._may_report:
+            self._tell(report)
+
+    @property
+    def _may_report(self) -> bool:
+        """Not while the broker has to learn who we are: then all is said again anyway."""
+        return self.link.state in (State.READY, State.RUNNING, State.STOPPING, State.DONE)
+
+    def _on_acknowledge(self, message: m.Acknowledge) -> None:
+        run = self._mine(message.run_id)
+        if run is None or message.worker not in run.unacknowledged:
+            return
+        waiting = run.unacknowledged[message.worker]
+        while waiting and waiting[0].sequence <= message.sequence:
+            waiting.popleft()
+        run.reported_at = self._now
+        if run.is_told and run.last_word is None:
+            run.last_word = m.Finished(run.run_id)
+            self._say_last_word()
+
+    def _say_last_word(self) -> None:
+        assert self.run is not None and self.run.last_word is not None
+        self.run.reported_at = self._now
+        if self.link.state not in (State.NEW, State.REGISTERING):
+            self._tell(self.run.last_word)
+
+    def _say_again(self) -> None:
+        """Repeat, in order, all that the broker has not confirmed."""
+        run = self.run
+        if run is None or not self._may_report:
+            return
+        run.reported_at = self._now
+        for waiting in run.unacknowledged.values():
+            for report in waiting:
+                self._tell(report)
+        if run.last_word is not None:
+            self._say_last_word()
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self.link.state is State.CLOSED:
+            return
+        self._watch_broker()
+        run = self.run
+        if run is None:
+            return
+        if self._now - run.sampled_at >= self.settings.sample_interval:
+            run.sampled_at = self._now
+            for worker, waiting in run.unacknowledged.items():
+                if worker not in run.ended and len(waiting) < MAX_UNACKNOWLEDGED:
+                    self._actions.append(SampleWorker(worker))
+        unsaid = run.last_word is not None or any(run.unacknowledged.values())
+        if unsaid and self._now - run.reported_at >= REPEAT:
+            self._say_again()
+
+    def _watch_broker(self) -> None:
+        """Heartbeats while it is there, registration while it is not."""
+        if self.link.state is State.NEW:
+            self._register()
+        elif self.liveness.is_due(self._now):
+            if self.liveness.is_dead(self._now) or self.link.state is State.REGISTERING:
+                self._register()
+            else:
+                self._tell(m.Heartbeat())
+        silence = self.liveness.silence(self._now)
+        if self.run is not None and silence > self.settings.orphan_timeout:
+            self._abandon(f"no word from the broker for {silence:.0f} s")
+        if self.run is not None and self._leaving and self.liveness.is_dead(self._now):
+            self._drop()  # nobody is there to be told
+
+    # -- leaving ---------------------------------------------------------------------------------
+
+    def _on_terminate(self, event: Terminate) -> None:
+        """Leave; in the middle of a run, stop it first and report it to its end."""
+        insisting, self._leaving = bool(self._leaving), event.reason
+        if self.run is None:
+            self._leave()
+        elif insisting or not self.run.workers:
+            self._drop()
+        else:
+            self._abandon(event.reason)
+
+    def _leave(self) -> None:
+        if self.link.state is not State.CLOSED:
+            self._tell(m.Bye(self._leaving))
+        self._actions.append(Leave(int(ExitCode.OK), f"The agent leaves: {self._leaving}."))

@@ -1,0 +1,233 @@
+"""The agent's shell: socket, clock, files and processes around :mod:`loads.agent.core`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import uuid
+from pathlib import Path
+
+from loads import __version__
+from loads.agent.actions import (
+    BrokerVersion,
+    DropRun,
+    Event,
+    FromBroker,
+    Leave,
+    LoadFailed,
+    Log,
+    Measured,
+    PrepareRun,
+    SampleWorker,
+    StartWorkers,
+    StopWorkers,
+    Terminate,
+    Tick,
+    ToBroker,
+    WorkersReady,
+)
+from loads.agent.core import Core, Settings
+from loads.bundle import unpack
+from loads.clock import Clock
+from loads.errors import BrokerUnreachable, ExitCode, LoadsError, RemoteProtocolError
+from loads.protocol.codec import VersionMismatch
+from loads.protocol.messages import TO_AGENT
+from loads.supervisor import AllReady, CannotStart, Supervisor, workers_for
+from loads.transport.reactor import Reactor
+from loads.transport.requester import Requester
+from loads.transport.sockets import Dealer
+
+TICK = 0.05  #: seconds
+SCRATCH = "loads-run-"
+
+log = logging.getLogger("loads.agent")
+
+
+class Server:
+    """An agent with its socket and, during a run, its workers."""
+
+    def __init__(self, backend: str, workers: int, clock: Clock, orphan_timeout: float) -> None:
+        self._clock = clock
+        self._supervisor: Supervisor | None = None
+        self._watched: list[int] = []
+        self._scratch = ""
+        self._leaving: Leave | None = None
+        self._reactor: Reactor | None = None
+        self._socket = Dealer(TO_AGENT)
+        self._socket.connect(backend)
+        host = socket.gethostname()
+        self.agent_id = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
+        self._core = Core(
+            Settings(
+                agent_id=self.agent_id,
+                host=host,
+                pid=os.getpid(),
+                workers=workers,
+                version=__version__,
+                orphan_timeout=orphan_timeout,
+            ),
+            clock.monotonic(),
+        )
+
+    def run(self) -> None:
+        """Serve until asked to leave.  Raises :class:`LoadsError` when the broker sends it away."""
+        _sweep()
+        with Reactor(self._clock) as reactor:
+            self._reactor = reactor
+            reactor.on_readable(self._socket, self._read)
+            reactor.every(TICK, self._tick)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                reactor.on_signal(number, lambda: self._handle(Terminate("it was asked to")))
+            self._tick()
+            try:
+                reactor.run()
+            finally:
+                self._drop()
+        if self._leaving is not None and self._leaving.code != ExitCode.OK:
+            error = LoadsError(self._leaving.message, self._leaving.hint)
+            error.exit_code = ExitCode(self._leaving.code)
+            raise error
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._drop()
+        self._socket.close()
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._socket.receive()
+            except VersionMismatch as error:
+                self._handle(BrokerVersion(error.message, error.hint))
+                return
+            except RemoteProtocolError as error:
+                log.warning("Dropped a message: %s", error.message)
+                continue
+            if message is None:
+                return
+            self._handle(FromBroker(message))
+
+    def _tick(self) -> None:
+        self._handle(Tick())
+        self._poll_workers()
+
+    def _poll_workers(self) -> None:
+        supervisor = self._supervisor
+        if supervisor is None:
+            return
+        for happening in supervisor.poll():
+            if isinstance(happening, AllReady):
+                self._handle(WorkersReady(tuple(supervisor.names)))
+            elif isinstance(happening, CannotStart):
+                self._handle(LoadFailed(happening.code, happening.message, happening.hint))
+            else:
+                self._handle(Measured(happening))
+        if self._supervisor is supervisor:
+            self._watch(supervisor.filenos)
+
+    def _watch(self, filenos: list[int]) -> None:
+        """Have the loop wake up when a worker says something."""
+        assert self._reactor is not None
+        for fd in self._watched:
+            if fd not in filenos:
+                self._reactor.forget(fd)
+        for fd in filenos:
+            if fd not in self._watched:
+                self._reactor.on_readable(fd, self._poll_workers)
+        self._watched = list(filenos)
+
+    # -- actions ---------------------------------------------------------------------------------
+
+    def _handle(self, event: Event) -> None:
+        for action in self._core.handle(event, self._clock.monotonic()):
+            if isinstance(action, ToBroker):
+                self._socket.send(action.message)
+            elif isinstance(action, SampleWorker):
+                self._sample(action.worker)
+            elif isinstance(action, PrepareRun):
+                self._prepare(action)
+            elif isinstance(action, StartWorkers) and self._supervisor:
+                self._supervisor.start(action.delay)
+            elif isinstance(action, StopWorkers) and self._supervisor:
+                self._supervisor.stop(action.grace)
+            elif isinstance(action, DropRun):
+                self._drop()
+            elif isinstance(action, Leave):
+                self._leave(action)
+            elif isinstance(action, Log):
+                log.log(logging.WARNING if action.level == "warning" else logging.INFO, action.text)
+
+    def _sample(self, worker: str) -> None:
+        delta = self._supervisor.sample(worker) if self._supervisor else None
+        if delta is not None:
+            self._handle(Measured(delta))
+
+    def _prepare(self, action: PrepareRun) -> None:
+        self._drop()
+        try:
+            # the process id in its name tells a later agent whether this one is still there
+            self._scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
+            unpack(action.bundle, action.digest, Path(self._scratch))
+            self._supervisor = Supervisor(
+                action.plan,
+                self._scratch,
+                workers_for(action.plan, self._core.settings.workers),
+                self._clock,
+                prefix=f"{self.agent_id}/",
+                scratch=self._scratch,
+            )
+        except LoadsError as error:
+            self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
+        except OSError as error:
+            self._handle(
+                LoadFailed(
+                    int(ExitCode.INCOMPLETE),
+                    f"Agent {self.agent_id} cannot start workers: {error}.",
+                    "Look at its disk, its memory and its limits (ulimit -a).",
+                )
+            )
+
+    def _drop(self) -> None:
+        self._watch([]) if self._watched else None
+        if self._supervisor is not None:
+            self._supervisor.close()
+            self._supervisor = None
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = ""
+
+    def _leave(self, action: Leave) -> None:
+        self._leaving = action
+        log.info(action.message)
+        if self._reactor is not None:
+            self._reactor.stop()
+
+
+def find_broker(frontend: str, clock: Clock) -> str:
+    """The backend of the broker at ``frontend``; waits for it, because boxes boot in any order.
+
+    Raises :class:`LoadsError` when there is a broker, but none for us.
+    """
+    requester = Requester(frontend, clock)
+    try:
+        while True:
+            try:
+                return requester.ping().backend
+            except BrokerUnreachable as error:
+                log.warning("%s Still trying. %s", error.message, error.hint)
+    finally:
+        requester.close()
+
+
+def _sweep() -> None:
+    """Remove what agents left that were killed together with all their workers."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The broker: routes plans to agents, accounts for their results, publishes them."""

@@ -1,0 +1,139 @@
+"""The broker's shell: sockets, clock and identifiers around :mod:`loads.broker.core`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from loads import __version__
+from loads.broker.actions import (
+    Event,
+    FromAgent,
+    FromClient,
+    Log,
+    Publish,
+    Tick,
+    ToAgent,
+    ToClient,
+    WrongVersion,
+)
+from loads.broker.core import Core, Settings
+from loads.clock import Clock
+from loads.errors import RemoteProtocolError
+from loads.protocol.codec import VersionMismatch
+from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
+from loads.transport.endpoints import Endpoints, SocketLock, check_bind
+from loads.transport.reactor import Reactor
+from loads.transport.sockets import Publisher, Router
+
+TICK = 0.1  #: seconds
+GARBAGE_INTERVAL = 60.0  #: seconds between two lines about garbage
+BATCH = 100  #: messages of one socket before the others have their turn
+
+log = logging.getLogger("loads.broker")
+
+
+class Server:
+    """A broker with its sockets.  ``endpoints`` holds them as they were bound."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        clock: Clock,
+        settings: Settings | None = None,
+        insecure: bool = False,
+    ) -> None:
+        """Open the sockets.
+
+        Raises :class:`UsageError` when that would be unsafe, :class:`BrokerError` when another
+        broker is there.
+        """
+        wanted = (endpoints.frontend, endpoints.backend, endpoints.publisher)
+        for endpoint in wanted:
+            check_bind(endpoint, insecure)
+        self._clock = clock
+        self._garbage = 0
+        self._locks: list[SocketLock] = []
+        self._frontend, self._backend = Router(FROM_CLIENT), Router(FROM_AGENT)
+        self._publisher = Publisher()
+        sockets = (self._frontend, self._backend, self._publisher)
+        try:
+            for endpoint in wanted:
+                self._locks.append(SocketLock(endpoint))
+            bound = [s.bind(endpoint) for s, endpoint in zip(sockets, wanted, strict=True)]
+        except BaseException:
+            self.close()
+            raise
+        self.endpoints = Endpoints(*bound)
+        self.core = Core(
+            replace(
+                settings or Settings(),
+                version=__version__,
+                backend=self.endpoints.backend,
+                publisher=self.endpoints.publisher,
+                epoch=clock.wall() - clock.monotonic(),
+            )
+        )
+
+    def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT; ``started`` is called when that begins."""
+        with Reactor(self._clock) as reactor:
+            reactor.on_readable(self._frontend, self._read_frontend)
+            reactor.on_readable(self._backend, self._read_backend)
+            reactor.every(TICK, lambda: self._handle(Tick()))
+            reactor.every(GARBAGE_INTERVAL, self._report_garbage)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                reactor.on_signal(number, reactor.stop)
+            started()
+            reactor.run()
+
+    def close(self) -> None:
+        """Close the sockets and remove their files."""
+        for socket in (self._frontend, self._backend, self._publisher):
+            socket.close()
+        for lock in self._locks:
+            lock.release()
+        self._locks = []
+
+    def _read_frontend(self) -> None:
+        for _ in range(BATCH):
+            received = self._frontend.receive()
+            if received is None:
+                return
+            peer, message = received
+            if isinstance(message, RemoteProtocolError):
+                self._garbage += 1
+            else:
+                self._handle(FromClient(peer, message, uuid.uuid4().hex[:12]))
+
+    def _read_backend(self) -> None:
+        for _ in range(BATCH):
+            received = self._backend.receive()
+            if received is None:
+                return
+            peer, message = received
+            if isinstance(message, VersionMismatch):
+                self._handle(WrongVersion(peer, message.message, message.hint))
+            elif isinstance(message, RemoteProtocolError):
+                self._garbage += 1
+            else:
+                self._handle(FromAgent(peer, message))
+
+    def _report_garbage(self) -> None:
+        if self._garbage:
+            log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
+            self._garbage = 0
+
+    def _handle(self, event: Event) -> None:
+        for action in self.core.handle(event, self._clock.monotonic()):
+            if isinstance(action, ToAgent):
+                self._backend.send(action.peer, action.message)
+            elif isinstance(action, ToClient):
+                self._frontend.send(action.peer, action.message)
+            elif isinstance(action, Publish):
+                self._publisher.publish(action.run_id, action.message)
+            elif isinstance(action, Log):
+                log.log(logging.WARNING if action.level == "warning" else logging.INFO, action.text)

@@ -1,0 +1,113 @@
+"""What the broker knows: its agents and its runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from loads.ledger import LOST, Ledger
+from loads.metrics.summary import AgentView, RunView, State, Status
+from loads.metrics.tally import Tally
+from loads.plan import RunPlan
+from loads.protocol.dialogue import Link, Side
+from loads.protocol.liveness import Liveness
+from loads.protocol.messages import Message
+
+
+@dataclass
+class Agent:
+    """A registered agent.
+
+    ``peer`` is where it is now; it changes when the agent reconnects.  ``attempt`` is the number
+    of its registration, ``greeting`` how that was answered.
+    """
+
+    agent_id: str
+    peer: bytes
+    host: str
+    workers: int
+    version: str
+    liveness: Liveness
+    attempt: int = 0
+    greeting: Message | None = None
+    link: Link = field(default_factory=lambda: Link(Side.BROKER))
+    run_id: str = ""
+
+
+@dataclass
+class Part:
+    """One agent's part of a run.
+
+    ``state`` is ``preparing``, ``ready``, ``running``, and in the end ``ended`` or ``lost``.
+    """
+
+    agent_id: str
+    host: str
+    state: str = "preparing"
+    workers: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("ended", LOST)
+
+
+@dataclass
+class Run:
+    """A run, from its submission until the broker forgets it.
+
+    Times are on the broker's monotonic clock, except ``started``, which is for people.
+    ``deadline`` is when the present state must be over; ``number`` that of the last published
+    update, ``unpublished`` what was merged since.
+    """
+
+    run_id: str
+    plan: RunPlan
+    parts: dict[str, Part]
+    deadline: float
+    state: State = "preparing"
+    status: Status = ""
+    started: float = 0.0
+    started_at: float = 0.0
+    elapsed: float = 0.0
+    stop_asked: bool = False
+    ledger: Ledger = field(default_factory=Ledger)
+    number: int = 0
+    unpublished: Tally = field(default_factory=Tally)
+    published_at: float = 0.0
+    error_code: int = 0
+    error: str = ""
+    hint: str = ""
+
+    def part_of(self, worker: str) -> Part | None:
+        """The part that a worker belongs to."""
+        return next((part for part in self.parts.values() if worker in part.workers), None)
+
+    def view(self, tally: Tally) -> RunView:
+        """The run as it is now, with the given numbers."""
+        return RunView(
+            run_id=self.run_id,
+            plan=self.plan,
+            state=self.state,
+            status=self.status,
+            started=self.started,
+            elapsed=self.elapsed,
+            users=self.ledger.users,
+            tally=tally,
+            agents=tuple(self._agent_view(part) for part in self.parts.values()),
+            warnings=self.ledger.losses(),
+            error_code=self.error_code,
+            error=self.error,
+            hint=self.hint,
+        )
+
+    def _agent_view(self, part: Part) -> AgentView:
+        accounts = [self.ledger.accounts[worker] for worker in part.workers]
+        bounds = [account.unknown for account in accounts]
+        known = [bound for bound in bounds if bound is not None]
+        return AgentView(
+            agent_id=part.agent_id,
+            host=part.host,
+            workers=len(part.workers),
+            state=part.state,
+            hits=sum(account.tally.hits for account in accounts),
+            unknown=sum(known) if len(known) == len(bounds) else None,
+        )

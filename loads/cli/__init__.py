@@ -1,0 +1,1 @@
+"""The commands.  Each parses, calls and prints; what they do is elsewhere."""

@@ -1,0 +1,83 @@
+"""``loads-broker``"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from loads.broker.core import Settings
+from loads.broker.server import Server
+from loads.cli.common import exits, set_up_logging, version_option
+from loads.clock import SystemClock
+from loads.errors import ExitCode
+from loads.transport.endpoints import Endpoints, default_endpoints
+
+EPILOG = """\b
+Without options the broker listens on Unix sockets that only this user can
+reach.  For agents on other machines give it tcp endpoints:
+
+\b
+  loads-broker --frontend tcp://127.0.0.1:7780 \\
+               --backend tcp://127.0.0.1:7781 \\
+               --publisher tcp://127.0.0.1:7782
+"""
+
+
+@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--frontend", metavar="ENDPOINT", help="Where runners connect.")
+@click.option("--backend", metavar="ENDPOINT", help="Where agents connect.")
+@click.option("--publisher", metavar="ENDPOINT", help="Where consoles follow runs.")
+@click.option(
+    "--agent-timeout",
+    default=10.0,
+    type=click.FloatRange(0.5, 3600),
+    metavar="SECONDS",
+    show_default=True,
+    help="How long an agent may be silent before it is lost.",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Allow endpoints that the network can reach, without any keys."
+)
+@click.option("--debug", is_flag=True, help="Log everything.")
+@click.option("--logfile", metavar="PATH", help="Log to a file instead of standard error.")
+@version_option
+@exits
+def main(
+    frontend: str | None,
+    backend: str | None,
+    publisher: str | None,
+    agent_timeout: float,
+    insecure: bool,
+    debug: bool,
+    logfile: str | None,
+) -> ExitCode:
+    """Hand runs to agents, account for their results, and publish them."""
+    set_up_logging(debug, logfile)
+    default = default_endpoints()
+    server = Server(
+        Endpoints(
+            frontend or default.frontend,
+            backend or default.backend,
+            publisher or default.publisher,
+        ),
+        SystemClock(),
+        Settings(heartbeat=min(1.0, agent_timeout / 5), agent_timeout=agent_timeout),
+        insecure,
+    )
+    at = server.endpoints
+
+    def announce() -> None:
+        click.echo(f"loads-broker is ready: {at.frontend} {at.backend} {at.publisher}")
+        click.echo("Join agents with:  loads-agent --broker " + at.frontend)
+        sys.stdout.flush()
+
+    try:
+        server.run(announce)
+    finally:
+        server.close()
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

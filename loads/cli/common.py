@@ -1,0 +1,76 @@
+"""What the commands share: how they fail, log and show their version."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from loads import __version__
+from loads.errors import ExitCode, LoadsError
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+version_option = click.version_option(
+    __version__, "--version", message="%(prog)s %(version)s", help="Show the version and exit."
+)
+
+
+def complain(error: LoadsError) -> None:
+    """Print one of our errors, with its hint, to standard error."""
+    click.echo(f"{click.style('Error:', fg='red')} {error.message}", err=True)
+    if error.hint:
+        click.echo("\n".join(f"  {line}" for line in error.hint.splitlines()), err=True)
+
+
+def exits(command: _Command) -> Any:
+    """Turn what a command returns or raises into an exit status, and never into a traceback."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except LoadsError as error:
+            complain(error)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            code = ExitCode.INTERRUPTED
+        sys.exit(int(code or 0))
+
+    return wrapper
+
+
+class _CurrentStderr(logging.StreamHandler[Any]):
+    """Writes to whatever standard error is at that moment: a live display may stand in for it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        raise AttributeError("the stream is standard error")
+
+
+def set_up_logging(debug: bool, logfile: str | None) -> None:
+    """Log to ``logfile`` or to standard error, all of it with ``debug``.
+
+    Raises :class:`LoadsError` when the file cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(logfile) if logfile else _CurrentStderr()
+    except OSError as error:
+        raise LoadsError(
+            f"The log file cannot be written: {error}.", "Name another with --logfile."
+        ) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("loads")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if debug else logging.INFO)

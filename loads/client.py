@@ -1,0 +1,133 @@
+"""The broker, as seen by who has a plan to run or a run to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from loads.bundle import Bundle
+from loads.errors import RemoteProtocolError
+from loads.metrics.summary import RunView
+from loads.metrics.tally import Tally
+from loads.plan import RunPlan
+from loads.protocol import messages as m
+from loads.transport.reactor import Reactor
+from loads.transport.requester import Requester
+from loads.transport.sockets import Subscriber
+
+
+class Picture:
+    """A run as a follower knows it: a snapshot, and the updates that came after it.
+
+    Updates are numbered.  One that leaves a gap is not applied; :attr:`is_stale` then says that
+    a new snapshot is needed, which replaces everything up to its own number.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.is_stale = True
+        self._view: RunView | None = None
+        self._tally = Tally()
+
+    @property
+    def view(self) -> RunView | None:
+        """The run with all its numbers so far; None before anything is known."""
+        return None if self._view is None else replace(self._view, tally=self._tally)
+
+    def snapshot(self, number: int, view: RunView) -> None:
+        """Start again from a snapshot, unless more than that is known already."""
+        if number < self.number:
+            return
+        self.number, self._view, self._tally = number, view, view.tally.copy()
+        self.is_stale = False
+
+    def update(self, number: int, view: RunView) -> None:
+        """Add what came since update ``number - 1``."""
+        if self._view is None or number <= self.number:
+            return
+        if number > self.number + 1:
+            self.is_stale = True
+            return
+        self.number, self._view = number, view
+        self._tally.merge(view.tally)
+
+
+class BrokerClient(Requester):
+    """What can be asked of a broker about runs."""
+
+    def __enter__(self) -> BrokerClient:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def submit(self, plan: RunPlan, bundle: Bundle) -> str:
+        """Have a plan run; gives the run's id."""
+
+        def question(number: int) -> m.Request:
+            return m.Submit(number, plan, bundle.digest, bundle.data)
+
+        return self.ask(question, m.Accepted).run_id
+
+    def stop(self, run_id: str, grace: float) -> m.RunSnapshot:
+        """End a run early, giving running tests ``grace`` seconds."""
+        return self.ask(lambda number: m.StopRun(number, run_id, grace), m.RunSnapshot)
+
+    def get(self, run_id: str) -> m.RunSnapshot:
+        """A run in full."""
+        return self.ask(lambda number: m.GetRun(number, run_id), m.RunSnapshot)
+
+
+class Follower:
+    """Follows one run: calls ``changed`` with the picture whenever there is news."""
+
+    def __init__(
+        self,
+        client: BrokerClient,
+        publisher: str,
+        run_id: str,
+        changed: Callable[[RunView], None],
+    ) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._changed = changed
+        self._picture = Picture()
+        self._socket = Subscriber(m.PUBLISHED)
+        self._socket.connect(publisher)
+        self._socket.follow(run_id)
+
+    def attach(self, reactor: Reactor) -> None:
+        """Read updates as they come."""
+        reactor.on_readable(self._socket, self._read)
+
+    def close(self) -> None:
+        """Stop following."""
+        self._socket.close(linger=False)
+
+    def refresh(self) -> None:
+        """Ask for a snapshot: to begin with, after a gap, and when no update has come for long."""
+        snapshot = self._client.get(self._run_id)
+        self._picture.snapshot(snapshot.number, snapshot.view)
+        self._tell()
+
+    def _read(self) -> None:
+        heard = False
+        while True:
+            try:
+                update = self._socket.receive()
+            except RemoteProtocolError:
+                continue
+            if update is None:
+                break
+            if isinstance(update, m.Update) and update.view.run_id == self._run_id:
+                heard = True
+                self._picture.update(update.number, update.view)
+        if self._picture.is_stale:
+            self.refresh()
+        elif heard:
+            self._tell()
+
+    def _tell(self) -> None:
+        view = self._picture.view
+        if view is not None:
+            self._changed(view)

@@ -1,0 +1,1 @@
+"""Carries out a plan: here, or on a cluster."""

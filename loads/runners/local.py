@@ -1,0 +1,162 @@
+"""A run on this machine: the supervisor, the recorder and the ledger of an agent, without one."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from loads.clock import Clock
+from loads.errors import error_from
+from loads.ledger import Ledger
+from loads.metrics.summary import AgentView, RunView, State, Status
+from loads.outputs.base import Outputs
+from loads.plan import RunPlan
+from loads.runners.interrupts import Interrupts
+from loads.supervisor import AllReady, CannotStart, Supervisor, usable_cores, workers_for
+from loads.transport.reactor import Reactor
+
+POLL_INTERVAL = 0.05  #: seconds
+SAMPLE_INTERVAL = 0.25  #: seconds
+
+
+class LocalRunner:
+    """Runs one plan on this machine."""
+
+    def __init__(
+        self, plan: RunPlan, root: Path, clock: Clock, outputs: Outputs, workers: int | None = None
+    ) -> None:
+        """``root`` is where the test is imported from; ``workers`` defaults to one per core."""
+        self._plan = plan
+        self._root = root
+        self._clock = clock
+        self._outputs = outputs
+        self._most_workers = workers or usable_cores()
+        self._ledger = Ledger()
+        self._state: State = "preparing"
+        self._started_at = 0.0
+        self._watched: list[int] = []
+        self._cannot_start: CannotStart | None = None
+        self._interrupted = False
+        self._view = RunView(run_id=uuid.uuid4().hex[:12], plan=plan, started=clock.wall())
+
+    def run(self) -> RunView:
+        """Run to the end, telling the outputs; give the final picture.
+
+        Raises :class:`LoadsError` when the test cannot be loaded.
+        """
+        with Reactor(self._clock) as reactor:
+            self._reactor = reactor
+            Interrupts(reactor, self._stop, self._stop_at_once)
+            workers = workers_for(self._plan, self._most_workers)
+            self._supervisor = Supervisor(self._plan, str(self._root), workers, self._clock)
+            try:
+                self._names = self._supervisor.names
+                reactor.every(POLL_INTERVAL, self._poll)
+                reactor.every(SAMPLE_INTERVAL, self._sample)
+                self._watch()
+                reactor.run()
+            finally:
+                self._supervisor.close()
+        if self._cannot_start is not None:
+            failure = self._cannot_start
+            raise error_from(failure.code, failure.message, failure.hint)
+        view = self._picture()
+        self._outputs.finish(view)
+        return view
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        for happening in self._supervisor.poll():
+            if isinstance(happening, AllReady):
+                self._start()
+            elif isinstance(happening, CannotStart):
+                self._cannot_start = happening
+                self._reactor.stop()
+                return
+            else:
+                self._ledger.merge(happening)
+        self._watch()
+        if self._state != "preparing" and not self._ledger.open_sources:
+            self._end()
+
+    def _watch(self) -> None:
+        filenos = self._supervisor.filenos
+        for fd in self._watched:
+            if fd not in filenos:
+                self._reactor.forget(fd)
+        for fd in filenos:
+            if fd not in self._watched:
+                self._reactor.on_readable(fd, self._poll)
+        self._watched = filenos
+
+    def _start(self) -> None:
+        for name in self._names:
+            self._ledger.expect(name)
+        self._state, self._started_at = "running", self._clock.monotonic()
+        self._view = replace(self._view, started=self._clock.wall())
+        self._supervisor.start()
+        self._outputs.start(self._picture())
+
+    def _sample(self) -> None:
+        if self._state not in ("running", "stopping"):
+            return
+        for name in self._names:
+            delta = self._supervisor.sample(name)
+            if delta is not None:
+                self._ledger.merge(delta)
+        self._outputs.update(self._picture())
+
+    def _end(self) -> None:
+        self._state = "ended"
+        self._reactor.stop()
+
+    # -- interruption ------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        self._interrupted = True
+        if self._state == "preparing":
+            self._end()
+            return
+        self._state = "stopping"
+        self._outputs.message(
+            f"Stopping: running tests have {self._plan.grace:g} s to finish. "
+            "Press Ctrl-C again to stop at once."
+        )
+        self._supervisor.stop(self._plan.grace)
+
+    def _stop_at_once(self) -> None:
+        self._supervisor.kill()
+
+    # -- the picture -------------------------------------------------------------------------
+
+    def _picture(self) -> RunView:
+        ledger = self._ledger
+        known = [account.unknown or 0 for account in ledger.accounts.values()]
+        agent = AgentView(
+            agent_id="local",
+            host=socket.gethostname(),
+            workers=len(self._names),
+            state="lost" if ledger.lost and not self._interrupted else self._state,
+            hits=ledger.total.hits,
+            unknown=sum(known),
+        )
+        return replace(
+            self._view,
+            state=self._state,
+            status=self._status(),
+            elapsed=self._clock.monotonic() - self._started_at if self._started_at else 0.0,
+            users=ledger.users,
+            tally=ledger.total,
+            agents=(agent,),
+            warnings=tuple(f"Worker {loss}" for loss in ledger.losses()),
+        )
+
+    def _status(self) -> Status:
+        if self._state != "ended":
+            return ""
+        if self._interrupted:
+            return "stopped"
+        return "incomplete" if self._ledger.lost else "finished"

@@ -1,0 +1,1 @@
+"""Sockets, the loop around them, and where they are.  The only place that knows ZeroMQ."""

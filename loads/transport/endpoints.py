@@ -1,0 +1,146 @@
+"""Where a broker is: endpoints, their defaults, and who may reach them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from loads.errors import BrokerError, UsageError
+
+MAX_IPC_PATH = 107  #: bytes of the path of a Unix socket
+_WILDCARDS = {"*", "0.0.0.0", "[::]"}
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """A broker's three sockets, as ZeroMQ spells them."""
+
+    frontend: str
+    backend: str
+    publisher: str
+
+
+def runtime_directory() -> Path:
+    """The directory of this user's local sockets: ``LOADS_RUNTIME_DIR``, or below XDG's."""
+    explicit = os.environ.get("LOADS_RUNTIME_DIR")
+    if explicit:
+        return Path(explicit)
+    xdg = os.environ.get("XDG_RUNTIME_DIR")
+    if xdg and Path(xdg).is_dir():
+        return Path(xdg) / "loads"
+    return Path(tempfile.gettempdir()) / f"loads-{os.getuid()}"
+
+
+def default_endpoints() -> Endpoints:
+    """Unix sockets in the runtime directory."""
+    directory = runtime_directory()
+    names = ("frontend", "backend", "publisher")
+    return Endpoints(*(f"ipc://{directory / name}.sock" for name in names))
+
+
+def make_private(directory: Path) -> None:
+    """Create a directory that only we can enter, or make sure that it is one.
+
+    Raises :class:`UsageError` when others own it or can enter it: whoever can reach the
+    sockets in it can run code.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.lstat()
+    except OSError as error:
+        raise UsageError(
+            f"The directory for the sockets cannot be made: {error}.",
+            "Name another with LOADS_RUNTIME_DIR.",
+        ) from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise UsageError(
+            f"Others can enter {directory}, and whoever can reach its sockets can run code.",
+            f"Run chmod 700 {directory}, or name another directory with LOADS_RUNTIME_DIR.",
+        )
+
+
+def check_syntax(endpoint: str) -> None:
+    """Raises :class:`UsageError` for what is no endpoint."""
+    scheme, separator, address = endpoint.partition("://")
+    if scheme not in ("ipc", "tcp") or not separator or not address:
+        raise UsageError(
+            f"{endpoint} is no endpoint.", "Give tcp://HOST:PORT or ipc:///path/to/socket."
+        )
+    if scheme == "tcp" and not address.rpartition(":")[0]:
+        raise UsageError(f"{endpoint} names no port.", "As in tcp://127.0.0.1:7780.")
+    if scheme == "ipc" and len(os.fsencode(address)) > MAX_IPC_PATH:
+        raise UsageError(
+            f"The path of {endpoint} is too long for a Unix socket: over {MAX_IPC_PATH} bytes.",
+            "Use a shorter directory; LOADS_RUNTIME_DIR names one.",
+        )
+
+
+def check_bind(endpoint: str, insecure: bool) -> None:
+    """Raises :class:`UsageError` when a bind would open the cluster to a network.
+
+    A run executes its author's code on every agent, so an open port is an open shell.
+    """
+    check_syntax(endpoint)
+    host = endpoint.partition("://")[2].rpartition(":")[0]
+    if endpoint.startswith("tcp://") and not host.startswith(_LOOPBACK) and not insecure:
+        raise UsageError(
+            f"{endpoint} can be reached from the network, and whoever reaches it can run code on "
+            "your agents.",
+            "Bind to tcp://127.0.0.1:PORT, or add --insecure if the network is yours alone.",
+        )
+
+
+def reachable(advertised: str, used: str) -> str:
+    """An endpoint that a broker advertises, as its peer can reach it.
+
+    A broker bound to all interfaces does not know the name it is known by; its peer does, as it
+    just ``used`` it for another of the broker's endpoints.
+    """
+    scheme, _, address = advertised.partition("://")
+    host, _, port = address.rpartition(":")
+    if scheme != "tcp" or host not in _WILDCARDS:
+        return advertised
+    return f"tcp://{used.partition('://')[2].rpartition(':')[0]}:{port}"
+
+
+class SocketLock:
+    """Holds the path of a Unix socket, so that a second broker cannot take it from the first.
+
+    ZeroMQ would replace the socket of a broker that is running without a word.  The kernel drops
+    the lock with the process, however that ends.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._path: str | None = None
+        if not endpoint.startswith("ipc://"):
+            return
+        path = endpoint.partition("://")[2]
+        make_private(Path(path).parent)
+        self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            raise BrokerError(
+                f"Another broker is running at {endpoint}.",
+                "Use that one, stop it, or give this one endpoints of its own.",
+            ) from None
+        self._path = path
+
+    def release(self) -> None:
+        """Remove the socket, the lock, and the directory if nothing else is in it."""
+        if self._path is None:
+            return
+        for leftover in (self._path, f"{self._path}.lock"):
+            with suppress(FileNotFoundError):
+                os.unlink(leftover)
+        os.close(self._fd)
+        with suppress(OSError):  # not empty: others live there
+            os.rmdir(os.path.dirname(self._path))
+        self._path = None

@@ -1,0 +1,104 @@
+"""A loop around sockets, file descriptors, timers and signals, in one thread."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import zmq
+
+from loads.clock import Clock
+from loads.transport.sockets import Socket, raw
+
+
+class Reactor:
+    """Calls back when something is readable, some time has passed, or a signal arrived.
+
+    Callbacks run one after the other, never inside of a signal handler.  Used as a context
+    manager, it puts back the signal handlers that it found.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._poller = zmq.Poller()
+        self._readers: dict[Any, Callable[[], None]] = {}
+        self._timers: list[list[Any]] = []  # [due, interval, callback]
+        self._signals: dict[int, Callable[[], None]] = {}
+        self._arrived: list[int] = []
+        self._handlers: dict[int, Any] = {}
+        self._running = False
+        self._wake_in, self._wake_out = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        os.set_blocking(self._wake_out, False)
+        self._old_wakeup = signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
+        self.on_readable(self._wake_in, self._dispatch_signals)
+
+    def __enter__(self) -> Reactor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        signal.set_wakeup_fd(self._old_wakeup)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        os.close(self._wake_in)
+        os.close(self._wake_out)
+
+    def on_readable(self, source: Socket | int, callback: Callable[[], None]) -> None:
+        """Call back while ``source`` has something to read."""
+        self._readers[raw(source)] = callback
+        self._poller.register(raw(source), zmq.POLLIN)
+
+    def forget(self, source: Socket | int) -> None:
+        """Watch a source no longer."""
+        if self._readers.pop(raw(source), None) is not None:
+            self._poller.unregister(raw(source))
+
+    def every(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call back every so many seconds."""
+        self._timers.append([self._clock.monotonic() + seconds, seconds, callback])
+
+    def on_signal(self, number: int, callback: Callable[[], None]) -> None:
+        """Call back, from the loop, when a signal has arrived."""
+        self._signals[number] = callback
+        self._handlers[number] = signal.signal(number, self._note_signal)
+
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        self._arrived.append(number)  # the wake-up descriptor ends the poll
+
+    def _dispatch_signals(self) -> None:
+        try:
+            while os.read(self._wake_in, 512):
+                pass
+        except BlockingIOError:
+            pass  # emptied
+        arrived, self._arrived = self._arrived, []
+        for number in arrived:
+            self._signals[number]()
+
+    def stop(self) -> None:
+        """Leave :meth:`run` when the present callback returns."""
+        self._running = False
+
+    def run(self) -> None:
+        """Go on until :meth:`stop`."""
+        self._running = True
+        while self._running:
+            for source, _ in self._poller.poll(self._until_next_timer()):
+                if self._running and source in self._readers:
+                    self._readers[source]()
+            now = self._clock.monotonic()
+            for timer in self._timers:
+                due, interval, callback = timer
+                if self._running and now >= due:
+                    timer[0] = max(due + interval, now)
+                    callback()
+
+    def _until_next_timer(self) -> int | None:
+        """Milliseconds until the next timer is due, rounded up so as not to spin."""
+        if not self._timers:
+            return None
+        wait = min(timer[0] for timer in self._timers) - self._clock.monotonic()
+        return max(0, int(wait * 1000) + 1)

@@ -1,0 +1,71 @@
+"""Questions to a broker's frontend, each answered or failed within a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from loads.clock import Clock
+from loads.errors import BrokerUnreachable, RemoteProtocolError, error_from
+from loads.protocol import messages as m
+from loads.protocol.codec import VersionMismatch
+from loads.transport.endpoints import check_syntax, reachable
+from loads.transport.sockets import Dealer
+
+REQUEST_TIMEOUT = 5.0  #: seconds
+
+_Reply = TypeVar("_Reply", m.Pong, m.Accepted, m.RunSnapshot)
+
+
+class Requester:
+    """Asks a broker.
+
+    Every question raises :class:`BrokerUnreachable` when there is no answer, and the error that
+    the broker describes when it refuses.
+    """
+
+    def __init__(self, endpoint: str, clock: Clock, timeout: float = REQUEST_TIMEOUT) -> None:
+        check_syntax(endpoint)
+        self.endpoint = endpoint
+        self._clock = clock
+        self._timeout = timeout
+        self._request = 0
+        self._socket = Dealer(m.TO_CLIENT)
+        self._socket.connect(endpoint)
+
+    def close(self) -> None:
+        """Close the connection.  What was asked for goes on."""
+        self._socket.close(linger=False)
+
+    def ping(self) -> m.Pong:
+        """Who is there?  Endpoints in the answer are such as can be reached from here."""
+        pong = self.ask(m.Ping, m.Pong)
+        return replace(
+            pong,
+            backend=reachable(pong.backend, self.endpoint),
+            publisher=reachable(pong.publisher, self.endpoint),
+        )
+
+    def ask(self, question: Callable[[int], m.Request], kind: type[_Reply]) -> _Reply:
+        """Send the question that ``question`` makes of a number, and wait for its answer."""
+        self._request += 1
+        self._socket.send(question(self._request))
+        deadline = self._clock.monotonic() + self._timeout
+        while self._socket.wait(deadline - self._clock.monotonic()):
+            try:
+                reply = self._socket.receive()
+            except VersionMismatch:
+                raise
+            except RemoteProtocolError:
+                continue  # garbage is nobody's answer
+            if reply is None or getattr(reply, "request", None) != self._request:
+                continue  # late, to a question that was given up
+            if isinstance(reply, m.Refused):
+                raise error_from(reply.code, reply.message, reply.hint)
+            if isinstance(reply, kind):
+                return reply
+        raise BrokerUnreachable(
+            f"No broker answers at {self.endpoint}.",
+            "Start one with loads-broker, or name another with --broker.",
+        )
