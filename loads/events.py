@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from loads.errors import LocalProtocolError
+from loads.errors import LocalProtocolError, PlanError
 from loads.plan import RunPlan, Segment
 
 # -- supervisor to worker ------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def decode(line: bytes) -> Any:
             body["plan"] = RunPlan.unpack(body["plan"])
             body["segment"] = Segment(*body["segment"])
         return _KINDS[kind](**body)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, PlanError, RecursionError) as error:
         raise LocalProtocolError(f"A worker's pipe carried {line[:80]!r}.") from error
 
 

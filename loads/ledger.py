@@ -50,6 +50,7 @@ class Account:
 
     ``ended`` is empty while more may come, and then says how the source ended; ``reason`` is for
     people.  ``unknown`` bounds what a source that was lost may have done without a report.
+    ``given_up`` tells that it did not say so itself: somebody stopped waiting for it.
     """
 
     tally: Tally
@@ -58,6 +59,7 @@ class Account:
     ended: str = ""
     reason: str = ""
     unknown: int | None = 0
+    given_up: bool = False
 
 
 class Ledger:
@@ -84,19 +86,24 @@ class Ledger:
         account.last = delta.sequence
         account.users = delta.users
         account.ended, account.reason, account.unknown = delta.ended, delta.reason, delta.unknown
+        account.given_up = False
         account.tally.merge(delta.tally)
         self.total.merge(delta.tally)
         return Entry.MERGED
 
-    def end(self, source: str, how: str, reason: str = "", unknown: int | None = 0) -> None:
-        """Close a source's account; what it reported before stays."""
+    def give_up(self, source: str, reason: str) -> None:
+        """Wait for a source no longer, unless it has ended; what it reported before stays."""
         account = self.expect(source)
-        account.ended, account.reason, account.unknown, account.users = how, reason, unknown, 0
+        if not account.ended:
+            account.ended, account.reason, account.unknown = LOST, reason, None
+            account.users, account.given_up = 0, True
 
     def reopen(self, source: str) -> None:
-        """A source that was given up is there again."""
+        """A source that was given up is there again; one that ended by itself stays ended."""
         account = self.accounts[source]
-        account.ended, account.reason, account.unknown = "", "", 0
+        if account.given_up:
+            account.ended, account.reason, account.unknown = "", "", 0
+            account.given_up = False
 
     @property
     def users(self) -> int:

@@ -31,7 +31,7 @@ class RunPlan:
         Sizes of the user groups, run one after the other.
     ``hits``
         In each group, how often every user runs the test, number after number.
-        ``()`` when ``duration`` is given.
+        Once, when neither they nor ``duration`` are given.
     ``duration``
         Seconds that each group runs, or None.
     ``agents``
@@ -46,7 +46,7 @@ class RunPlan:
 
     target: str
     users: tuple[int, ...] = (1,)
-    hits: tuple[int, ...] = (1,)
+    hits: tuple[int, ...] = ()
     duration: float | None = None
     agents: int = 0
     server_url: str = ""
@@ -61,6 +61,8 @@ class RunPlan:
             )
         _check_cycle("users", self.users, MAX_USERS)
         if self.duration is None:
+            if not self.hits:
+                object.__setattr__(self, "hits", (1,))
             _check_cycle("hits", self.hits, MAX_HITS)
         elif not (math.isfinite(self.duration) and self.duration > 0):
             raise PlanError(
@@ -69,7 +71,7 @@ class RunPlan:
             )
         elif self.hits:
             raise PlanError("A plan has hits or a duration, not both.")
-        if not 0 <= self.agents <= MAX_AGENTS:
+        if not isinstance(self.agents, int) or not 0 <= self.agents <= MAX_AGENTS:
             raise PlanError(f"{self.agents} agents cannot be asked for.", "Give 1 or more.")
         if not (math.isfinite(self.grace) and self.grace >= 0):
             raise PlanError(
@@ -94,14 +96,15 @@ class RunPlan:
         where = f"{self.agents} agent{'s' if self.agents > 1 else ''} x " if self.agents else ""
         if self.total_tests is None:
             each = " each" if len(self.users) > 1 else ""
-            return f"{where}{users} for {self.duration:g} s{each}"
+            return f"{where}{users} for {self.duration:.15g} s{each}"
         hits = _spoken(self.hits, "time", "times")
         plural = "" if self.total_tests == 1 else "s"
         return f"{where}{users}, {hits} each = {self.total_tests:,} test{plural} in total"
 
     def pack(self) -> dict[str, Any]:
         """The plan as plain data, the inverse of :meth:`unpack`."""
-        data = dataclasses.asdict(self)
+        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        data["config"] = dict(self.config)
         data["users"], data["hits"] = list(self.users), list(self.hits)
         return data
 
@@ -111,15 +114,17 @@ class RunPlan:
 
         Raises :class:`PlanError` when the data is no plan.
         """
-        known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
         try:
+            known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
             known["users"] = tuple(known.get("users", (1,)))
-            known["hits"] = tuple(known.get("hits", (1,)))
-            if not isinstance(known["target"], str):
-                raise TypeError("target")
+            known["hits"] = tuple(known.get("hits", ()))
+            if not isinstance(known["target"], str) or not isinstance(
+                known.get("server_url", ""), str
+            ):
+                raise TypeError("the target and the server's URL are texts")
             known["config"] = {str(k): str(v) for k, v in dict(known.get("config", {})).items()}
             return cls(**known)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise PlanError(f"This is no plan: {error!r}.") from error
 
 

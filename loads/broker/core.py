@@ -165,8 +165,7 @@ class Core:
             return None
         part.state = "running"
         for worker in part.workers:
-            if run.ledger.accounts[worker].ended == LOST:
-                run.ledger.reopen(worker)
+            run.ledger.reopen(worker)
         return run
 
     def _on_bye(self, agent: Agent, message: m.Bye) -> None:
@@ -262,8 +261,7 @@ class Core:
 
     def _close_accounts(self, run: Run, part: Part, reason: str) -> None:
         for worker in part.workers:
-            if not run.ledger.accounts[worker].ended:
-                run.ledger.end(worker, LOST, reason, unknown=None)
+            run.ledger.give_up(worker, reason)
 
     # -- runs ------------------------------------------------------------------------------------
 

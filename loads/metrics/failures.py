@@ -14,7 +14,7 @@ MAX_TRACEBACK = 10_000
 # What differs from one occurrence to the next without making it another failure: addresses of
 # objects, UUIDs, long hexadecimal identifiers, and numbers too long to be a status or a count.
 _ACCIDENTAL = re.compile(
-    r"0x[0-9a-fA-F]+"
+    r"(?<![0-9a-zA-Z])0x[0-9a-fA-F]+"
     r"|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
     r"|\b(?=[a-fA-F]*\d)[0-9a-fA-F]{16,}\b"
     r"|\d{5,}"
@@ -47,8 +47,8 @@ def normalised(failure: Failure) -> Failure:
     return Failure(
         failure.kind,
         failure.type,
-        _ACCIDENTAL.sub("{n}", clip(failure.message, MAX_MESSAGE)),
-        _ACCIDENTAL.sub("{n}", clip(failure.traceback, MAX_TRACEBACK)),
+        clip(_ACCIDENTAL.sub("{n}", failure.message), MAX_MESSAGE),
+        clip(_ACCIDENTAL.sub("{n}", failure.traceback), MAX_TRACEBACK),
     )
 
 
@@ -83,6 +83,8 @@ class FailureGroup:
         count, first, last, tests = data
         if not isinstance(count, int) or count < 0 or not all(isinstance(t, str) for t in tests):
             raise ValueError("a failure group is a count, two times and names")
+        if not all(isinstance(t, int | float) and 0 <= t < 1e12 for t in (first, last)):
+            raise ValueError("a failure's times are seconds since the start of the run")
         return cls(count, float(first), float(last), frozenset(tests))
 
     def __eq__(self, other: object) -> bool:

@@ -136,8 +136,10 @@ class Histogram:
         buckets, counts = flat[::2], flat[1::2]
         if buckets and max(buckets) >= BUCKETS:
             raise ValueError("a histogram has no such bucket")
-        if (low is None) != (high is None) or (low is not None and low > high):
-            raise ValueError("a histogram's extremes go together")
+        if len(set(buckets)) != len(buckets):
+            raise ValueError("a histogram has each bucket once")
+        if {low is None, high is None} != {not buckets} or (buckets and low > high):
+            raise ValueError("a histogram has extremes if it has counts")
         return cls(dict(zip(buckets, counts, strict=True)), total, low, high)
 
     def __eq__(self, other: object) -> bool:

@@ -120,6 +120,8 @@ class Series:
         if len(flat) % 2 or not all(isinstance(n, int) and n >= 0 for n in (*flat, sent, received)):
             raise ValueError("a series is made of natural numbers")
         outcomes = dict(zip(flat[::2], flat[1::2], strict=True))
+        if len(outcomes) != len(flat) // 2:
+            raise ValueError("a series has each outcome once")
         series = cls(Histogram.unpack(latency), outcomes, sent, received)
         if series.count != series.latency.count:
             raise ValueError("a series has one outcome for each latency")

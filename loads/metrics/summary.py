@@ -70,10 +70,14 @@ class RunView:
         if self.status == "incomplete":
             return ExitCode.INCOMPLETE
         if self.status == "failed":
-            return ExitCode(self.error_code or ExitCode.FAILED)
+            # a newer broker may know codes that we do not
+            known = self.error_code in {code.value for code in ExitCode if code}
+            return ExitCode(self.error_code) if known else ExitCode.FAILED
         verdicts = self.tally.verdicts
         if verdicts[Verdict.FAILURE] or verdicts[Verdict.ERROR]:
             return ExitCode.FAILED
+        if self.status == "finished" and not any(verdicts.values()):
+            return ExitCode.FAILED  # nothing was tested: that is no success
         return ExitCode.OK
 
     @property
@@ -89,7 +93,7 @@ class RunView:
         if self.state == "ended" and self.status == "finished":
             return 1.0
         if self.plan.total_tests is not None:
-            done = self.tally.total(TEST).count
+            done = sum(self.tally.outcomes(TEST).values())
             return min(1.0, done / self.plan.total_tests)
         if self.plan.total_seconds is not None:
             return min(1.0, self.elapsed / self.plan.total_seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from loads.metrics.failures import Failure, FailureGroup
-from loads.metrics.series import HIT, TEST, Series, SeriesKey, Verdict
+from loads.metrics.series import HIT, TEST, Series, SeriesKey, Verdict, is_error
 from loads.metrics.timeline import Second, Timeline
 
 #: Counts of our own, in the order in which a recorder keeps them.
@@ -70,22 +70,34 @@ class Tally:
             total.merge(series)
         return total
 
+    def outcomes(self, kind: str) -> dict[int, int]:
+        """How often each outcome happened over all series of one kind; cheaper than a total."""
+        outcomes: dict[int, int] = {}
+        for series in self.of_kind(kind).values():
+            for outcome, number in series.outcomes.items():
+                outcomes[outcome] = outcomes.get(outcome, 0) + number
+        return outcomes
+
     @property
     def hits(self) -> int:
         """How many hits, whatever their outcome."""
-        return sum(series.count for series in self.of_kind(HIT).values())
+        return sum(self.outcomes(HIT).values())
 
     @property
     def verdicts(self) -> dict[Verdict, int]:
         """How many tests ended in each way."""
-        outcomes = self.total(TEST).outcomes
+        outcomes = self.outcomes(TEST)
         return {verdict: outcomes.get(verdict, 0) for verdict in Verdict}
 
     def second(self) -> Second:
         """The whole tally as what ended in one second: how a delta enters the timeline."""
-        hits, tests = self.total(HIT), self.total(TEST)
-        bad = tests.outcomes.get(Verdict.FAILURE, 0) + tests.outcomes.get(Verdict.ERROR, 0)
-        return Second(hits.count, hits.errors, tests.count, bad)
+        hits, tests = self.outcomes(HIT), self.outcomes(TEST)
+        return Second(
+            hits=sum(hits.values()),
+            hit_errors=sum(n for outcome, n in hits.items() if is_error(outcome)),
+            tests=sum(tests.values()),
+            test_problems=tests.get(Verdict.FAILURE, 0) + tests.get(Verdict.ERROR, 0),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.series or self.failures or self.counters or self.counts)
@@ -135,10 +147,16 @@ class Tally:
             tally.line(SeriesKey(str(kind), str(name), str(method))).merge(Series.unpack(body))
         for kind, type_, message, traceback, body in failures:
             failure = Failure(str(kind), str(type_), str(message), str(traceback))
-            tally.failures[failure] = FailureGroup.unpack(body)
-        tally.counters = {str(name): int(number) for name, number in counters.items()}
-        tally.counts = {str(name): int(number) for name, number in counts.items()}
+            group = FailureGroup.unpack(body)
+            if failure in tally.failures:
+                tally.failures[failure].merge(group)
+            else:
+                tally.failures[failure] = group
+        tally.counters = _whole(counters)
+        tally.counts = _whole(counts)
         tally.timeline = Timeline.unpack(timeline)
+        if not isinstance(elapsed, int | float) or not 0 <= elapsed < 1e12:
+            raise ValueError("elapsed is seconds since the start of the run")
         tally.elapsed = float(elapsed)
         return tally
 
@@ -146,3 +164,9 @@ class Tally:
         return isinstance(other, Tally) and self.pack() == other.pack()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _whole(data: Any) -> dict[str, int]:
+    if not isinstance(data, dict) or not all(isinstance(n, int) for n in data.values()):
+        raise ValueError("counters are whole numbers by name")
+    return {str(name): number for name, number in data.items()}

@@ -254,7 +254,7 @@ def verdict(view: RunView) -> str:
     ]
     more = f" ({', '.join(bad)})" if bad else ""
     if view.exit_code == ExitCode.OK:
-        return "passed" if view.tally.total(TEST).count else "passed (no test was run)"
+        return "passed"
     if view.status == "failed":
         return f"failed: the run could not be carried out{more}"
     return f"{_ENDINGS.get(view.exit_code, _failed)(view)}{more}"
@@ -276,7 +276,7 @@ def _stopped(view: RunView) -> str:
 
 
 def _failed(view: RunView) -> str:
-    return "failed"
+    return "failed" if any(view.tally.verdicts.values()) else "failed: no test was run to its end"
 
 
 _ENDINGS: dict[ExitCode, Callable[[RunView], str]] = {

@@ -4,11 +4,11 @@ import io
 import os
 
 import pytest
-from run_views import empty, ended
 
 from loads.errors import LoadsError
 from loads.outputs.base import Announcer, Closeable, OutputOption, Outputs
 from loads.outputs.null import NullOutput
+from tests.unit.outputs.run_views import empty, ended
 
 
 class Recording:

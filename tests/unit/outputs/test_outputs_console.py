@@ -8,13 +8,13 @@ from datetime import timezone
 from pathlib import Path
 
 import pytest
-from run_views import BOXES, empty, ended, hit, plan_of, running, shop
 
 from loads.outputs.base import Outputs
 from loads.outputs.console import ConsoleOutput, can_draw
 from loads.outputs.plain import PlainConsole, progress_line
 from loads.outputs.report import report
 from loads.outputs.stream import Stream
+from tests.unit.outputs.run_views import BOXES, empty, ended, hit, plan_of, running, shop
 
 ROOT = Path(__file__).parents[3]
 UTC = timezone.utc

@@ -7,12 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from run_views import empty, ended, running
 
 from loads.errors import LoadsError, UsageError
 from loads.metrics.summary import summarise
 from loads.outputs.base import Outputs
 from loads.outputs.json import JsonOutput
+from tests.unit.outputs.run_views import empty, ended, running
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")

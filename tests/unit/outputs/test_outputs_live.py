@@ -6,13 +6,13 @@ from datetime import timezone
 
 import pytest
 from rich.cells import cell_len
-from run_views import BOXES, empty, ended, hit, plan_of, running, shop
 
 from loads.clock import FakeClock
 from loads.metrics.tally import Tally
 from loads.outputs.console import ConsoleOutput
 from loads.outputs.live import LiveConsole, Terminal, picture
 from loads.outputs.stream import Stream
+from tests.unit.outputs.run_views import BOXES, empty, ended, hit, plan_of, running, shop
 
 UTC = timezone.utc
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 
 import pytest
-from run_views import BOXES, TRACEBACK, empty, ended, fail, hit, plan_of, running, shop
 
 from loads.metrics.failures import Failure, FailureGroup
 from loads.metrics.series import HIT, SeriesKey
@@ -11,6 +10,17 @@ from loads.metrics.summary import AgentView
 from loads.metrics.tally import Tally
 from loads.outputs.layout import width_of
 from loads.outputs.report import report, verdict
+from tests.unit.outputs.run_views import (
+    BOXES,
+    TRACEBACK,
+    empty,
+    ended,
+    fail,
+    hit,
+    plan_of,
+    running,
+    shop,
+)
 
 UTC = timezone.utc
 
@@ -97,7 +107,7 @@ def test_the_start_is_in_local_time():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"tally": Tally()}, "passed (no test was run)"),
+        ({"tally": Tally()}, "failed: no test was run to its end"),
         ({"status": "stopped"}, "stopped at 100 % (12 failures, 3 errors)"),
         ({"status": "stopped", "tally": Tally()}, "stopped at 0 %"),
         (
