@@ -11,6 +11,7 @@ monkey.patch_all()
 
 import argparse
 import signal
+import socket
 
 import gevent
 from gevent.event import Event
@@ -52,11 +53,19 @@ class Site:
         return "404 Not Found", "there is no such page\n"
 
 
+class Server(WSGIServer):
+    """Sends each answer at once, instead of waiting to fill a packet (Nagle's algorithm)."""
+
+    def handle(self, sock, address):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().handle(sock, address)
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--port", type=int, default=9000, help="0 takes a free one")
     port = options.parse_args().port
-    server = WSGIServer(("127.0.0.1", port), Site(), log=None)
+    server = Server(("127.0.0.1", port), Site(), log=None)
     stopped = Event()
     server.start()
     print(f"The site is at http://127.0.0.1:{server.server_port}/", flush=True)

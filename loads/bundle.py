@@ -7,17 +7,19 @@ is written.
 
 from __future__ import annotations
 
+import ast
+import glob
 import hashlib
-import importlib.util
 import io
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from loads.errors import BundleError, TargetError
+from loads.errors import BundleError
+from loads.target import Target
 
 MAX_PACKED = 64 << 20  #: bytes of a bundle
 MAX_UNPACKED = 512 << 20  #: bytes of all its files
@@ -40,37 +42,83 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def pack_test(target: str, directory: Path) -> Bundle:
-    """Pack the top-level module or package that holds ``target``.
+def pack_test(target: Target, include: Sequence[str] = (), where: Path | None = None) -> Bundle:
+    """Pack what a test needs: its module or package, what that imports of the same project, and
+    the files that ``include`` names (paths, directories or globs, relative to ``where``).
 
-    It is looked for in ``directory`` first, then among what is installed.  Raises
-    :class:`TargetError` when there is none, :class:`BundleError` when it cannot travel.
+    Raises :class:`BundleError` when something cannot travel.
     """
-    top = target.split(".", maxsplit=1)[0]
-    root, found = _find(top, directory)
-    return pack(root, _files(found) if found.is_dir() else iter([found]))
+    files = set(_files(target.top) if target.top.is_dir() else [target.top])
+    files |= imported_files(files, target)
+    files |= set(_included(include, where or target.project, target.project))
+    return pack(target.project, sorted(files))
 
 
-def _find(top: str, directory: Path) -> tuple[Path, Path]:
-    """The directory to import ``top`` from, and the file or directory that it is."""
-    package, module = directory / top, directory / f"{top}.py"
-    if package.is_dir():
-        return directory, package
-    if module.is_file():
-        return directory, module
+def imported_files(files: Iterable[Path], target: Target) -> set[Path]:
+    """What some modules import of their own project, directly or not.
+
+    Found by reading ``import`` statements, without running anything.  Of a package, everything
+    travels: data files in it, and modules that it imports by name at run time.
+    """
+    found: set[Path] = set()
+    waiting = [path for path in files if path.suffix == ".py"]
+    seen: set[str] = set()
+    while waiting:
+        for name in _imports(waiting.pop()) - seen:
+            seen.add(name)
+            new = set(_module_files(name, target)) - found
+            found |= new
+            waiting += [path for path in new if path.suffix == ".py"]
+    return found
+
+
+def _imports(path: Path) -> set[str]:
+    """The top-level names that a module imports; none when it is no Python."""
     try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is not None and spec.origin and spec.origin.endswith(".py"):
-        origin = Path(spec.origin)
-        found = origin.parent if origin.name == "__init__.py" else origin
-        return found.parent, found
-    raise TargetError(
-        f"There is no module {top!r} in {directory}.",
-        "Run the command in the directory that holds the test, "
-        "and name it as package.module.Class.test_method.",
-    )
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return set()  # importing it will say what is wrong
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".", 1)[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module.split(".", 1)[0])
+    return names
+
+
+def _module_files(name: str, target: Target) -> Iterator[Path]:
+    """The files of a module or package of the project, if it has one of that name."""
+    for path in target.paths:
+        directory = target.project / path
+        if (directory / name / "__init__.py").is_file():
+            yield from _files(directory / name)
+            return
+        if (directory / f"{name}.py").is_file():
+            yield directory / f"{name}.py"
+            return
+        if (directory / name).is_dir() and any((directory / name).glob("*.py")):
+            yield from _files(directory / name)  # a package without an __init__
+            return
+
+
+def _included(patterns: Sequence[str], where: Path, project: Path) -> Iterator[Path]:
+    """The files that the user names beside the code."""
+    for pattern in patterns:
+        names = glob.glob(str(where / pattern), recursive=True)
+        found = sorted(Path(os.path.normpath(name)) for name in names)
+        if not found:
+            raise BundleError(
+                f"--include-file {pattern} names no file in {where}.",
+                "Give a path, a directory or a pattern such as 'data/*.json'.",
+            )
+        for path in found:
+            if not path.resolve().is_relative_to(project.resolve()):
+                raise BundleError(
+                    f"--include-file {pattern}: {path} is outside of {project}.",
+                    "What travels lies below the directory that the test is in.",
+                )
+            yield from _files(path) if path.is_dir() else [path]
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -82,7 +130,7 @@ def _files(directory: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def pack(root: Path, files: Iterator[Path]) -> Bundle:
+def pack(root: Path, files: Iterable[Path]) -> Bundle:
     """Pack some files below ``root`` under their names relative to it, with their modes."""
     buffer = io.BytesIO()
     size = count = 0

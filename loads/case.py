@@ -5,12 +5,20 @@ A :class:`TestCase` runs under ``python -m unittest``, under pytest and as load,
 
 from __future__ import annotations
 
+import time
 import unittest
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from loads.clients.session import Session
+from loads.errors import UsageError
+from loads.metrics.series import TIMING, SeriesKey, Verdict
 from loads.recorder.current import current
+
+if TYPE_CHECKING:
+    from loads.clients.app import TestApp
+    from loads.clients.websocket import WebSocketClient
 
 _Test = TypeVar("_Test", bound=Callable[..., Any] | type)
 
@@ -35,7 +43,7 @@ class Settings:
     """What the run says to its tests: set once by a worker, before any instance is made."""
 
     server_url: str = ""
-    config: Mapping[str, str] = {}
+    config: Mapping[str, Any] = {}
 
 
 class TestCase(unittest.TestCase):
@@ -51,22 +59,108 @@ class TestCase(unittest.TestCase):
     """
 
     server_url: str = ""
-    config: Mapping[str, str] = {}
+    config: Mapping[str, Any] = {}
 
-    def __init__(self, methodName: str = "runTest") -> None:
+    def __init__(
+        self, methodName: str = "runTest", test_result: object = None, config: object = None
+    ) -> None:
+        """``test_result`` and ``config`` are accepted because tests pass them on since Loads 1."""
         super().__init__(methodName)
         self.config = Settings.config
         if Settings.server_url:
             self.server_url = Settings.server_url
         self._session: Session | None = None
+        self._app: TestApp | None = None
 
     @property
     def session(self) -> Session:
         """This user's ``requests.Session``, measured."""
         if self._session is None:
-            self._session = Session(current())
+            self._session = Session()
         return self._session
+
+    @property
+    def app(self) -> TestApp:
+        """This user's ``webtest.TestApp`` on :attr:`server_url`, measured.
+
+        Setting ``self.app.server_url`` points it elsewhere.  Raises :class:`UsageError` when there
+        is no URL to point it to.
+        """
+        if self._app is None:
+            from loads.clients.app import TestApp
+
+            if not self.server_url:
+                raise UsageError(
+                    "self.app needs to know where the server is.",
+                    "Set server_url in the class, or run with --server-url http://...",
+                )
+            self._app = TestApp(self.server_url)
+        return self._app
+
+    def create_ws(
+        self,
+        url: str,
+        callback: Callable[[Any], object] | None = None,
+        protocols: Sequence[str] | None = None,
+        extensions: Sequence[str] | None = None,
+        klass: type[Any] | None = None,
+    ) -> WebSocketClient:
+        """Open a web socket, measured; it is closed when the test ends.
+
+        ``callback`` is called with each message that arrives; messages can also be waited for with
+        ``receive()``.  ``klass`` is a ws4py client class to use instead of ours.  An exception in
+        the callback is an error (or, of an assertion, a failure) of the test.
+        """
+        from loads.clients.websocket import create_ws, finish
+
+        socket = create_ws(url, callback, protocols, extensions, klass)
+        self.addCleanup(finish, socket)
+        return socket
 
     def incr_counter(self, name: object, by: int = 1) -> None:
         """Add ``by`` to the run's counter ``name``, which the summary shows."""
         current().incr_counter(str(name), by)
+
+    def record(self, name: object, seconds: float) -> None:
+        """Add a timing of the test's own to the run's timings called ``name``."""
+        record = current().series(SeriesKey(TIMING, str(name)))
+        record.record(int(seconds * 1e6), Verdict.SUCCESS)
+
+    @contextmanager
+    def timed(self, name: object) -> Iterator[None]:
+        """Measure what is done within, as a timing called ``name``; also if it fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.record(name, time.perf_counter() - start)
+
+
+def _without_warning(name: str) -> Callable[..., Any]:
+    def alias(self: TestCase, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self, name)(*args, **kwargs)
+
+    alias.__doc__ = f"The name that :meth:`{name}` had in older Pythons."
+    return alias
+
+
+# Python 3.12 dropped these names, and tests written for Loads 1 are full of them.
+for _old, _new in {
+    "assertEquals": "assertEqual",
+    "assertNotEquals": "assertNotEqual",
+    "assertAlmostEquals": "assertAlmostEqual",
+    "assertNotAlmostEquals": "assertNotAlmostEqual",
+    "assertRegexpMatches": "assertRegex",
+    "assertNotRegexpMatches": "assertNotRegex",
+    "assertRaisesRegexp": "assertRaisesRegex",
+    "assertItemsEqual": "assertCountEqual",
+    "assert_": "assertTrue",
+    "failUnless": "assertTrue",
+    "failIf": "assertFalse",
+    "failUnlessEqual": "assertEqual",
+    "failIfEqual": "assertNotEqual",
+    "failUnlessAlmostEqual": "assertAlmostEqual",
+    "failIfAlmostEqual": "assertNotAlmostEqual",
+    "failUnlessRaises": "assertRaises",
+}.items():
+    setattr(TestCase, _old, _without_warning(_new))

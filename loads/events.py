@@ -25,7 +25,8 @@ class Job:
     ``root`` is the directory that the test's module is looked for in.  ``scratch``, if not empty,
     is a directory that the worker removes when it finds itself without a supervisor.
     ``control``, ``memory`` are inherited file descriptors: the pipe for its events, and
-    the recorder's memory.
+    the recorder's memory.  ``verbose`` is how much of its doings to show on standard output:
+    1 for debugging in the foreground, 2 for every request and answer as well.
     """
 
     plan: RunPlan
@@ -34,6 +35,7 @@ class Job:
     scratch: str
     control: int
     memory: int
+    verbose: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,27 @@ class WorkerEnded:
     """All is done and recorded; the worker exits."""
 
 
-WorkerEvent = WorkerReady | WorkerFailed | GroupEnded | WorkerEnded
+@dataclass(frozen=True)
+class Warned:
+    """Something that whoever reads the result should know."""
+
+    text: str
+
+
+WorkerEvent = WorkerReady | WorkerFailed | GroupEnded | WorkerEnded | Warned
 
 _KINDS: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (Job, StartGroup, StopUsers, WorkerReady, WorkerFailed, GroupEnded, WorkerEnded)
+    for cls in (
+        Job,
+        StartGroup,
+        StopUsers,
+        WorkerReady,
+        WorkerFailed,
+        GroupEnded,
+        WorkerEnded,
+        Warned,
+    )
 }
 
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from loads.errors import PlanError
@@ -18,6 +19,7 @@ from loads.errors import PlanError
 MAX_USERS = 1_000_000
 MAX_HITS = 1_000_000_000
 MAX_AGENTS = 10_000
+URL_NAMES = ("template", "exact")
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
@@ -42,6 +44,18 @@ class RunPlan:
         Seconds that running tests are given to finish once the run is to end; then they are cut.
     ``config``
         The user's own settings, handed to the test as ``self.config``.
+    ``env``
+        Environment variables that the test is given.
+    ``paths``
+        The directories that the test's modules are imported from, relative to that of its code.
+    ``python_deps``
+        Requirements, as pip spells them, that agents install for the test.
+    ``url_names``
+        How the series of a URL is named: one of :data:`URL_NAMES`.
+    ``patching``
+        Whether blocking calls of the test let other users run, as gevent arranges it.
+    ``resolve_once``
+        Whether a worker looks a host's name up once, or for every connection.
     """
 
     target: str
@@ -52,6 +66,12 @@ class RunPlan:
     server_url: str = ""
     grace: float = 30.0
     config: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = (".",)
+    python_deps: tuple[str, ...] = ()
+    url_names: str = "template"
+    patching: bool = True
+    resolve_once: bool = True
 
     def __post_init__(self) -> None:
         if not self.target.strip():
@@ -77,6 +97,13 @@ class RunPlan:
             raise PlanError(
                 f"A grace period of {self.grace} seconds makes no sense.", "Give 0 or more."
             )
+        if self.url_names not in URL_NAMES:
+            raise PlanError(
+                f"There is no --url-names {self.url_names}.", f"One of: {', '.join(URL_NAMES)}."
+            )
+        for path in self.paths:
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise PlanError(f"{path!r} is outside of the test's own directory.")
 
     @property
     def total_tests(self) -> int | None:
@@ -103,10 +130,7 @@ class RunPlan:
 
     def pack(self) -> dict[str, Any]:
         """The plan as plain data, the inverse of :meth:`unpack`."""
-        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        data["config"] = dict(self.config)
-        data["users"], data["hits"] = list(self.users), list(self.hits)
-        return data
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
     def unpack(cls, data: Mapping[str, Any]) -> RunPlan:
@@ -116,16 +140,24 @@ class RunPlan:
         """
         try:
             known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
-            known["users"] = tuple(known.get("users", (1,)))
-            known["hits"] = tuple(known.get("hits", ()))
-            if not isinstance(known["target"], str) or not isinstance(
-                known.get("server_url", ""), str
-            ):
-                raise TypeError("the target and the server's URL are texts")
-            known["config"] = {str(k): str(v) for k, v in dict(known.get("config", {})).items()}
+            for name in ("users", "hits", "paths", "python_deps"):
+                if name in known:
+                    known[name] = tuple(known[name])
+            for name in ("config", "env"):
+                known[name] = {str(k): str(v) for k, v in dict(known.get(name, {})).items()}
+            texts = [known.get(name, "") for name in ("target", "server_url", "url_names")]
+            texts += [*known.get("paths", ()), *known.get("python_deps", ())]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("names, URLs and paths are texts")
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise PlanError(f"This is no plan: {error!r}.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _check_cycle(name: str, numbers: tuple[int, ...], most: int) -> None:

@@ -7,35 +7,27 @@ time has passed, and :meth:`Supervisor.sample` several times a second.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from loads.child import Child
 from loads.clock import Clock
 from loads.errors import ExitCode
 from loads.events import (
-    Command,
     GroupEnded,
     Job,
-    LineReader,
     StartGroup,
     StopUsers,
+    Warned,
     WorkerEnded,
     WorkerEvent,
     WorkerFailed,
     WorkerReady,
-    encode,
 )
 from loads.ledger import FINISHED, LOST, STOPPED, Delta
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan, Segment
-from loads.recorder.memory import Memory
-from loads.recorder.reader import RecorderReader
 
 SLACK = 5.0  #: seconds beyond the grace period after which a worker that does not end is killed
 
@@ -69,89 +61,13 @@ def workers_for(plan: RunPlan, most: int) -> int:
     return max(1, min(most, max(plan.users)))
 
 
-class _Worker:
-    """One worker process, its pipes and its memory."""
-
-    def __init__(self, name: str, job: Callable[[int, int], Job]) -> None:
-        """``job`` makes the job from the descriptors for events and memory."""
-        self.name = name
-        self.memory = Memory.create()
-        self.reader = RecorderReader(self.memory)
-        self.sequence = 0
-        self.users = 0
-        self.ready = False
-        self.done = False  # it said that all is done
-        self.gone = False  # its last delta was given
-        self.group = -1  # the last group that it ended
-        self.lines = LineReader()
-        self.events, control = os.pipe()
-        os.set_blocking(self.events, False)
-        made = job(control, self.memory.fd)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "loads.worker"],
-                stdin=subprocess.PIPE,
-                stdout=sys.stderr.fileno(),  # standard output is for our results
-                pass_fds=(control, self.memory.fd),
-                cwd=made.root,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is the supervisor's to handle
-                bufsize=0,
-            )
-        finally:
-            os.close(control)
-        self.tell(made)
-
-    def tell(self, command: Command) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it is dead, which poll() will notice
-            self.process.stdin.write(encode(command))
-
-    def heard(self) -> list[WorkerEvent]:
-        """What it said since the last time."""
-        events: list[WorkerEvent] = []
-        while True:
-            try:
-                data = os.read(self.events, 1 << 16)
-            except BlockingIOError:
-                return events
-            if not data:
-                return events
-            events.extend(self.lines.feed(data))
-
-    @property
-    def exited(self) -> bool:
-        """Whether the process has ended.  It stays a zombie, so that its group's id stays ours."""
-        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.process.pid, how) is not None
-
-    def kill(self) -> None:
-        """End the process and whatever the test started in its process group."""
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        self.kill()
-        self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        os.close(self.events)
-        self.reader.close()
-
-
-def _environment() -> Mapping[str, str]:
-    """Our environment, with our own package importable from whatever directory a worker is in."""
-    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    paths = [ours, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
-
-
 class Supervisor:
     """The workers of one segment of a run.
 
     ``root`` is the directory with the test; ``scratch``, if given, one that the workers remove
-    should they outlive this process.  ``prefix`` starts the names of the workers.
+    should they outlive this process.  ``prefix`` starts the names of the workers; ``libraries``
+    is a directory with what was installed for the test.  In the ``foreground``, a worker has the
+    terminal to itself; ``verbose`` has it show what it does there.
     """
 
     def __init__(
@@ -163,6 +79,9 @@ class Supervisor:
         *,
         prefix: str = "",
         scratch: str = "",
+        libraries: str = "",
+        foreground: bool = False,
+        verbose: int = 0,
     ) -> None:
         self._plan = plan
         self._clock = clock
@@ -171,11 +90,11 @@ class Supervisor:
         self._group = -1
         self._said_ready = False
         self._failed = False
-        self._workers: list[_Worker] = []
+        self._workers: list[Child] = []
         try:
             for index in range(workers):
-                job = partial(Job, plan, Segment(index, workers), root, scratch)
-                self._workers.append(_Worker(f"{prefix}{index}", job))
+                job = partial(Job, plan, Segment(index, workers), root, scratch, verbose=verbose)
+                self._workers.append(Child(f"{prefix}{index}", job, libraries, foreground))
         except BaseException:
             self.close()
             raise
@@ -249,14 +168,14 @@ class Supervisor:
         if worker.gone:
             return None
         users, tally = worker.reader.users, worker.reader.read()
-        if not tally and users == worker.users:
+        if not tally and users == worker.users and not worker.warnings:
             return None
         worker.users = users
         return self._delta(worker, tally, users=users)
 
     def _delta(
         self,
-        worker: _Worker,
+        worker: Child,
         tally: Tally,
         *,
         users: int = 0,
@@ -265,15 +184,19 @@ class Supervisor:
         unknown: int = 0,
     ) -> Delta:
         worker.sequence += 1
+        tally.warnings |= worker.warnings
+        worker.warnings.clear()
         return Delta(worker.name, worker.sequence, tally, users, ended, reason, unknown)
 
-    def _note(self, worker: _Worker, event: WorkerEvent) -> None:
+    def _note(self, worker: Child, event: WorkerEvent) -> None:
         if isinstance(event, WorkerReady):
             worker.ready = True
         elif isinstance(event, GroupEnded):
             worker.group = event.group
         elif isinstance(event, WorkerEnded):
             worker.done = True
+        elif isinstance(event, Warned):
+            worker.warnings.add(event.text)
 
     def _cannot_start(self, code: int, message: str, hint: str) -> list[Happening]:
         """One failure speaks for all: the others failed for the same reason."""
@@ -282,11 +205,11 @@ class Supervisor:
         self._failed = True
         return [CannotStart(code, message, hint)]
 
-    def _gone(self, worker: _Worker) -> list[Happening]:
+    def _gone(self, worker: Child) -> list[Happening]:
         """A worker has exited: its last delta, with how it ended."""
         worker.gone = True
         worker.kill()
-        how = _describe_exit(worker.process.wait())
+        how = worker.wait()
         if not worker.ready:
             if self._stopping:
                 return []
@@ -320,12 +243,3 @@ class Supervisor:
             return
         if all(worker.group >= self._group for worker in alive):
             self._start_group(self._group + 1, self._clock.monotonic())
-
-
-def _describe_exit(status: int) -> str:
-    if status >= 0:
-        return f"exited with status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"

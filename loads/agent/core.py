@@ -35,7 +35,7 @@ from loads.agent.actions import (
 from loads.errors import ExitCode, RemoteProtocolError
 from loads.ledger import LOST, STOPPED, Delta
 from loads.protocol import messages as m
-from loads.protocol.dialogue import Link, Side, State
+from loads.protocol.dialogue import TABLE, Link, Side, State
 from loads.protocol.liveness import Liveness
 
 MAX_UNACKNOWLEDGED = 8  #: reports of one worker; then reading it pauses
@@ -76,6 +76,7 @@ class Run:
     last_word: m.Message | None = None
     reported_at: float = 0.0
     sampled_at: float = 0.0
+    started: bool = False
     abandoned: str = ""
 
     @property
@@ -140,9 +141,12 @@ class Core:
     # -- the broker ------------------------------------------------------------------------------
 
     def _hear(self, message: m.Message) -> None:
-        greeting = isinstance(message, m.Welcome | m.WelcomeBack)
-        if greeting and self.link.state is not State.REGISTERING:
-            self.liveness.heard = self._now  # the answer to a registration that was repeated
+        if self.link.state is State.CLOSED:
+            return
+        if self._comes_late(message):
+            self.liveness.heard = self._now
+            if isinstance(message, m.WelcomeBack) and self.run is None:
+                self._register()  # it takes us to be in a run, and would wait for its end
             return
         try:
             self.link.received(message)
@@ -153,6 +157,13 @@ class Core:
         handler = self._handlers.get(type(message))
         if handler is not None:
             handler(message)
+
+    def _comes_late(self, message: m.Message) -> bool:
+        """Whether this answers what has been answered or overtaken, and so has no effect."""
+        registering = self.link.state is State.REGISTERING
+        if isinstance(message, m.WhoAreYou):
+            return registering  # it asks once for each message that it did not understand
+        return not registering and isinstance(message, m.Welcome | m.WelcomeBack)
 
     def _register(self) -> None:
         if self.link.state is not State.REGISTERING:
@@ -180,6 +191,7 @@ class Core:
     def _on_welcome_back(self, message: m.WelcomeBack) -> None:
         self._keep_rhythm(message.heartbeat, message.timeout)
         self._log("info", "The broker is back; the run goes on.")
+        self._start(0.0)  # unless it has: the order may have been lost with the connection
         self._say_again()
 
     def _keep_rhythm(self, heartbeat: float, timeout: float) -> None:
@@ -201,7 +213,7 @@ class Core:
         )
 
     def _on_workers_ready(self, event: WorkersReady) -> None:
-        if self.run is None:
+        if self.run is None or self.run.last_word is not None:
             return
         self.run.workers = event.workers
         self.run.unacknowledged = {worker: deque() for worker in event.workers}
@@ -220,12 +232,21 @@ class Core:
         )
         self._say_last_word()
 
+    def _never_ready(self, why: str) -> None:
+        self._on_load_failed(LoadFailed(int(ExitCode.INCOMPLETE), why, ""))
+
     def _mine(self, run_id: str) -> Run | None:
         return self.run if self.run is not None and self.run.run_id == run_id else None
 
     def _on_start(self, message: m.Start) -> None:
         if self._mine(message.run_id):
-            self._actions.append(StartWorkers(message.delay))
+            self._start(message.delay)
+
+    def _start(self, delay: float) -> None:
+        run = self.run
+        if run is not None and run.workers and not run.started and not run.abandoned:
+            run.started = True
+            self._actions.append(StartWorkers(delay))
 
     def _on_stop_load(self, message: m.StopLoad) -> None:
         run = self._mine(message.run_id)
@@ -248,12 +269,18 @@ class Core:
             self.run.abandoned = why
             self._log("warning", f"The load is stopped: {why}.")
             self._actions.append(StopWorkers(0.0))
+            if not self.run.workers:
+                self._never_ready(f"Agent {self.settings.agent_id} gave up: {why}.")
 
     # -- reports ---------------------------------------------------------------------------------
 
     def _on_measured(self, delta: Delta) -> None:
         run = self.run
         if run is None:
+            return
+        if delta.source not in run.unacknowledged:
+            how = f": it {delta.reason}" if delta.reason else ""
+            self._never_ready(f"Worker {delta.source} ended before all were ready{how}.")
             return
         ended, reason = delta.ended, delta.reason
         if run.abandoned and ended == STOPPED:
@@ -287,7 +314,7 @@ class Core:
         waiting = run.unacknowledged[message.worker]
         while waiting and waiting[0].sequence <= message.sequence:
             waiting.popleft()
-        run.reported_at = self._now
+            run.reported_at = self._now
         if run.is_told and run.last_word is None:
             run.last_word = m.Finished(run.run_id)
             self._say_last_word()
@@ -295,7 +322,7 @@ class Core:
     def _say_last_word(self) -> None:
         assert self.run is not None and self.run.last_word is not None
         self.run.reported_at = self._now
-        if self.link.state not in (State.NEW, State.REGISTERING):
+        if (Side.AGENT, type(self.run.last_word)) in TABLE[self.link.state]:
             self._tell(self.run.last_word)
 
     def _say_again(self) -> None:

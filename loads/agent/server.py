@@ -31,6 +31,7 @@ from loads.agent.actions import (
     WorkersReady,
 )
 from loads.agent.core import Core, Settings
+from loads.agent.dependencies import Installation
 from loads.bundle import unpack
 from loads.clock import Clock
 from loads.errors import BrokerUnreachable, ExitCode, LoadsError, RemoteProtocolError
@@ -53,6 +54,7 @@ class Server:
     def __init__(self, backend: str, workers: int, clock: Clock, orphan_timeout: float) -> None:
         self._clock = clock
         self._supervisor: Supervisor | None = None
+        self._installing: Installation | None = None
         self._watched: list[int] = []
         self._scratch = ""
         self._leaving: Leave | None = None
@@ -115,6 +117,7 @@ class Server:
 
     def _tick(self) -> None:
         self._handle(Tick())
+        self._spawn_when_installed()
         self._poll_workers()
 
     def _poll_workers(self) -> None:
@@ -174,27 +177,51 @@ class Server:
             # the process id in its name tells a later agent whether this one is still there
             self._scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
             unpack(action.bundle, action.digest, Path(self._scratch))
-            self._supervisor = Supervisor(
-                action.plan,
-                self._scratch,
-                workers_for(action.plan, self._core.settings.workers),
-                self._clock,
-                prefix=f"{self.agent_id}/",
-                scratch=self._scratch,
-            )
+            self._plan = action.plan
+            self._installing = Installation(action.plan.python_deps)
         except LoadsError as error:
             self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
         except OSError as error:
-            self._handle(
-                LoadFailed(
-                    int(ExitCode.INCOMPLETE),
-                    f"Agent {self.agent_id} cannot start workers: {error}.",
-                    "Look at its disk, its memory and its limits (ulimit -a).",
-                )
+            self._cannot_start(error)
+        else:
+            self._spawn_when_installed()
+
+    def _spawn_when_installed(self) -> None:
+        """Start the workers once what the test needs is there; until then, look again later."""
+        try:
+            if self._installing is None or not self._installing.is_done():
+                return
+            libraries, self._installing = self._installing.directory, None
+            self._supervisor = Supervisor(
+                self._plan,
+                self._scratch,
+                workers_for(self._plan, self._core.settings.workers),
+                self._clock,
+                prefix=f"{self.agent_id}/",
+                scratch=self._scratch,
+                libraries=str(libraries) if self._plan.python_deps else "",
             )
+        except LoadsError as error:
+            self._installing = None
+            self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
+        except OSError as error:
+            self._installing = None
+            self._cannot_start(error)
+
+    def _cannot_start(self, error: OSError) -> None:
+        self._handle(
+            LoadFailed(
+                int(ExitCode.INCOMPLETE),
+                f"Agent {self.agent_id} cannot start workers: {error}.",
+                "Look at its disk, its memory and its limits (ulimit -a).",
+            )
+        )
 
     def _drop(self) -> None:
         self._watch([]) if self._watched else None
+        if self._installing is not None:
+            self._installing.close()
+            self._installing = None
         if self._supervisor is not None:
             self._supervisor.close()
             self._supervisor = None

@@ -105,6 +105,8 @@ class Core:
                 self._actions.append(ToAgent(peer, m.WhoAreYou()))
             return
         agent.liveness.heard = self._now
+        if agent.run_id and getattr(message, "run_id", agent.run_id) != agent.run_id:
+            return  # about an earlier run, said before the agent heard that it was released
         try:
             agent.link.received(message)
         except RemoteProtocolError as error:
@@ -139,7 +141,8 @@ class Core:
             agent.run_id = run.run_id
             self._greet(agent, m.WelcomeBack(*rhythm))
             if run.state == "stopping":
-                self._tell(agent, m.StopLoad(run.run_id, run.plan.grace))
+                grace = run.deadline - self.settings.stop_slack - self._now
+                self._tell(agent, m.StopLoad(run.run_id, max(0.0, grace)))
             self._log("info", f"Agent {agent.agent_id} is back in run {run.run_id}.")
             return
         if known is not None:
@@ -163,9 +166,7 @@ class Core:
             return None
         if part.state == "ended":
             return None
-        part.state = "running"
-        for worker in part.workers:
-            run.ledger.reopen(worker)
+        run.reopen(part)
         return run
 
     def _on_bye(self, agent: Agent, message: m.Bye) -> None:
@@ -219,9 +220,12 @@ class Core:
 
     def _on_report(self, agent: Agent, message: m.Report) -> None:
         open_part = self._open_part(agent, message.run_id)
-        if open_part is None or message.worker not in open_part[1].workers:
+        if open_part is None:
+            self._tell(agent, m.Release(message.run_id))
             return
-        run = open_part[0]
+        run, part = open_part
+        if message.worker not in part.workers:
+            return
         delta = Delta(
             message.worker,
             message.sequence,
@@ -240,11 +244,15 @@ class Core:
         open_part = self._open_part(agent, message.run_id)
         agent.run_id = ""
         self._tell(agent, m.Release(message.run_id))
-        if open_part is not None:
-            run, part = open_part
-            part.state = "ended"
-            self._close_accounts(run, part, "never reported how it ended")
-            self._end_if_over(run)
+        if open_part is None:
+            return
+        run, part = open_part
+        if run.state == "preparing":
+            why = f"Agent {agent.agent_id} has no worker left before the start."
+            self._fail(run, ExitCode.INCOMPLETE, why, "Did its box run out of memory?")
+            return
+        run.close(part, "ended", "never reported how it ended")
+        self._end_if_over(run)
 
     def _lose(self, agent: Agent, why: str) -> None:
         """An agent is gone: what it reported stays, the rest is unknown."""
@@ -255,13 +263,8 @@ class Core:
         if run.state == "preparing":
             self._fail(run, ExitCode.INCOMPLETE, f"Agent {agent.agent_id} {why} before the start.")
             return
-        part.state = LOST
-        self._close_accounts(run, part, f"is lost: agent {agent.agent_id} {why}")
+        run.close(part, LOST, f"is lost: agent {agent.agent_id} {why}")
         self._end_if_over(run)
-
-    def _close_accounts(self, run: Run, part: Part, reason: str) -> None:
-        for worker in part.workers:
-            run.ledger.give_up(worker, reason)
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -294,8 +297,9 @@ class Core:
         run.state, run.status = "ended", status
         self._publish(run)
         self._log("info", f"Run {run.run_id} ended: {status}, {run.ledger.total.hits:,} hits.")
+        self.runs[run.run_id] = self.runs.pop(run.run_id)  # those that ended first come first
         ended = [r.run_id for r in self.runs.values() if r.state == "ended"]
-        for run_id in ended[: -self.settings.kept_runs]:
+        for run_id in ended[: max(0, len(ended) - self.settings.kept_runs)]:
             del self.runs[run_id]
 
     def _elapsed(self, run: Run) -> float:
@@ -362,8 +366,10 @@ class Core:
             self._release_all(run)
             self._end(run, "stopped")
         elif run.state in ("running", "stopping"):
-            run.state, run.stop_asked = "stopping", True
-            run.deadline = self._now + message.grace + self.settings.stop_slack
+            deadline = self._now + message.grace + self.settings.stop_slack
+            if run.state == "stopping":
+                deadline = min(deadline, run.deadline)  # to ask again does not put off the end
+            run.state, run.stop_asked, run.deadline = "stopping", True, deadline
             for agent in self._agents_of(run):
                 self._tell(agent, m.StopLoad(run.run_id, message.grace))
         self._send_snapshot(event, message.request, run)
@@ -420,8 +426,7 @@ class Core:
             )
             return
         for part in late:
-            part.state = LOST
-            self._close_accounts(run, part, f"is lost: agent {part.agent_id} did not stop in time")
+            run.close(part, LOST, f"is lost: agent {part.agent_id} did not stop in time")
         self._release_all(run)
         self._end_if_over(run)
 

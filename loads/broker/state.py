@@ -81,6 +81,18 @@ class Run:
         """The part that a worker belongs to."""
         return next((part for part in self.parts.values() if worker in part.workers), None)
 
+    def close(self, part: Part, state: str, reason: str) -> None:
+        """A part is over; workers that did not say how they ended are lost for ``reason``."""
+        part.state = state
+        for worker in part.workers:
+            self.ledger.give_up(worker, reason)
+
+    def reopen(self, part: Part) -> None:
+        """A part's agent is back, and reports again."""
+        part.state = "running"
+        for worker in part.workers:
+            self.ledger.reopen(worker)
+
     def view(self, tally: Tally) -> RunView:
         """The run as it is now, with the given numbers."""
         return RunView(
@@ -93,7 +105,7 @@ class Run:
             users=self.ledger.users,
             tally=tally,
             agents=tuple(self._agent_view(part) for part in self.parts.values()),
-            warnings=self.ledger.losses(),
+            warnings=(*self.ledger.losses(), *sorted(self.ledger.total.warnings)),
             error_code=self.error_code,
             error=self.error,
             hint=self.hint,

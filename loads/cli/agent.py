@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
 
 from loads.agent.server import Server, find_broker
-from loads.cli.common import exits, set_up_logging, version_option
+from loads.cli.common import exits, retired, set_up_logging, version_option
+from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.supervisor import usable_cores
@@ -19,30 +21,41 @@ Run it as a user that owns nothing else.
 """
 
 
-@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "-b",
-    "--broker",
-    metavar="ENDPOINT",
-    envvar="LOADS_BROKER",
-    help="The broker's frontend.  [default: this user's own, on this machine]",
+_CLUSTER = section(
+    "Cluster",
+    option("-b", "--broker", metavar="ENDPOINT", envvar="LOADS_BROKER",
+           help="The broker's frontend.  [default: this user's own, on this machine]"),
+    option("--orphan-timeout", default=30.0, type=click.FloatRange(1, 86400), metavar="SECONDS",
+           show_default=True, help="How long to keep up the load without a broker."),
+)  # fmt: skip
+_LOAD = section(
+    "Load",
+    option("--workers", type=click.IntRange(1, 1024), metavar="N",
+           help="Worker processes.  [default: one per core]"),
+)  # fmt: skip
+_DEBUGGING = section(
+    "Debugging",
+    option("--debug", is_flag=True, help="Log everything."),
+    option("--logfile", metavar="PATH", help="Log to a file instead of standard error."),
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Worker processes.  [default: one per core]",
+_LOADS_1 = section(
+    "Accepted for Loads 1, without effect",
+    *(
+        option(
+            name, metavar="VALUE", expose_value=False, callback=retired, help="No longer needed."
+        )
+        for name in ("--params", "--timeout", "--max-age", "--max-age-delta")
+    ),
 )
-@click.option(
-    "--orphan-timeout",
-    default=30.0,
-    type=click.FloatRange(1, 86400),
-    metavar="SECONDS",
-    show_default=True,
-    help="How long to keep up the load without a broker.",
+
+
+@click.command(
+    cls=SectionedCommand, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.option("--debug", is_flag=True, help="Log everything.")
-@click.option("--logfile", metavar="PATH", help="Log to a file instead of standard error.")
+@_CLUSTER
+@_LOAD
+@_DEBUGGING
+@_LOADS_1
 @version_option
 @exits
 def main(
@@ -55,6 +68,8 @@ def main(
     """Offer this machine to a broker, and run what it sends."""
     set_up_logging(debug, logfile)
     clock = SystemClock()
+    for number in (signal.SIGTERM, signal.SIGINT):  # the server, once it runs, has its own
+        signal.signal(number, lambda *_: sys.exit(ExitCode.OK))
     backend = find_broker(broker or default_endpoints().frontend, clock)
     server = Server(backend, workers or usable_cores(), clock, orphan_timeout)
     try:

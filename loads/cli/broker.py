@@ -8,7 +8,9 @@ import click
 
 from loads.broker.core import Settings
 from loads.broker.server import Server
-from loads.cli.common import exits, set_up_logging, version_option
+from loads.cli.common import exits, retired, set_up_logging, version_option
+from loads.cli.inquiry import show_broker
+from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.transport.endpoints import Endpoints, default_endpoints
@@ -24,23 +26,44 @@ reach.  For agents on other machines give it tcp endpoints:
 """
 
 
-@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--frontend", metavar="ENDPOINT", help="Where runners connect.")
-@click.option("--backend", metavar="ENDPOINT", help="Where agents connect.")
-@click.option("--publisher", metavar="ENDPOINT", help="Where consoles follow runs.")
-@click.option(
-    "--agent-timeout",
-    default=10.0,
-    type=click.FloatRange(0.5, 3600),
-    metavar="SECONDS",
-    show_default=True,
-    help="How long an agent may be silent before it is lost.",
+_ENDPOINTS = section(
+    "Endpoints",
+    option("--frontend", metavar="ENDPOINT", help="Where runners connect."),
+    option("--backend", metavar="ENDPOINT", help="Where agents connect."),
+    option("--publisher", metavar="ENDPOINT", help="Where consoles follow runs."),
+    option("--insecure", is_flag=True,
+           help="Allow endpoints that the network can reach, without any keys."),
+)  # fmt: skip
+_AGENTS = section(
+    "Agents",
+    option("--agent-timeout", default=10.0, type=click.FloatRange(0.5, 3600), metavar="SECONDS",
+           show_default=True, help="How long an agent may be silent before it is lost."),
+)  # fmt: skip
+_DEBUGGING = section(
+    "Debugging",
+    option("--check", is_flag=True,
+           help="Show what the broker that runs is and has, and exit: with 5 if there is none."),
+    option("--debug", is_flag=True, help="Log everything."),
+    option("--logfile", metavar="PATH", help="Log to a file instead of standard error."),
+)  # fmt: skip
+_LOADS_1 = section(
+    "Accepted for Loads 1, without effect",
+    *(
+        option(
+            name, metavar="VALUE", expose_value=False, callback=retired, help="No longer needed."
+        )
+        for name in ("--register", "--receiver", "--heartbeat", "--io-threads")
+    ),
 )
-@click.option(
-    "--insecure", is_flag=True, help="Allow endpoints that the network can reach, without any keys."
+
+
+@click.command(
+    cls=SectionedCommand, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.option("--debug", is_flag=True, help="Log everything.")
-@click.option("--logfile", metavar="PATH", help="Log to a file instead of standard error.")
+@_ENDPOINTS
+@_AGENTS
+@_DEBUGGING
+@_LOADS_1
 @version_option
 @exits
 def main(
@@ -49,12 +72,15 @@ def main(
     publisher: str | None,
     agent_timeout: float,
     insecure: bool,
+    check: bool,
     debug: bool,
     logfile: str | None,
 ) -> ExitCode:
     """Hand runs to agents, account for their results, and publish them."""
     set_up_logging(debug, logfile)
     default = default_endpoints()
+    if check:
+        return show_broker(frontend or default.frontend)
     server = Server(
         Endpoints(
             frontend or default.frontend,

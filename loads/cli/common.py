@@ -15,9 +15,19 @@ from loads.errors import ExitCode, LoadsError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-version_option = click.version_option(
-    __version__, "--version", message="%(prog)s %(version)s", help="Show the version and exit."
-)
+
+def version_option(command: Any) -> Any:
+    """Decorate a command with ``--version``, which also says the command's name."""
+    message = "%(prog)s %(version)s"
+    return click.version_option(
+        __version__, "--version", message=message, help="Show the version and exit."
+    )(command)
+
+
+def retired(context: click.Context, param: click.Parameter, value: object) -> None:
+    """The callback of an option of Loads 1 that has no meaning any more: say so, and go on."""
+    if value is not None:
+        click.echo(f"note: {param.opts[0]} is no longer needed and has no effect.", err=True)
 
 
 def complain(error: LoadsError) -> None:

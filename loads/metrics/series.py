@@ -11,6 +11,10 @@ from loads.metrics.histogram import Histogram
 
 HIT = "hit"  #: the kind of a series of HTTP requests
 TEST = "test"  #: the kind of a series of test calls
+TIMING = "timing"  #: the kind of a series of timings that a test takes itself
+WEBSOCKET = "websocket"  #: the kind of a series of web socket events, told apart by the method
+CONNECTION = "connection"  #: the kind of a series of connections, by peer; the method is the phase
+KINDS = (HIT, TEST, TIMING, WEBSOCKET, CONNECTION)
 OTHER = "(other)"  #: the name of the series that takes what is over the cap
 
 
@@ -62,14 +66,30 @@ class SeriesKey(NamedTuple):
     method: str = ""
 
 
+class Phases(NamedTuple):
+    """How many microseconds answered hits spent in their phases, all together.
+
+    ``hits`` is how many hits these are; opening a connection is not in it.
+    """
+
+    hits: int = 0
+    sending: int = 0
+    waiting: int = 0  #: until the headers of the answer were there
+    receiving: int = 0
+
+    def plus(self, other: Phases) -> Phases:
+        """The sum of both."""
+        return Phases(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
 class Series:
-    """The latencies, outcomes and bytes of one series.
+    """The latencies, outcomes, bytes and phases of one series.
 
     ``outcomes`` maps a :class:`Verdict` (tests) or an HTTP status or :class:`NoAnswer` (hits) to
     how often it happened; their sum is the number of latencies.
     """
 
-    __slots__ = ("latency", "outcomes", "received", "sent")
+    __slots__ = ("latency", "outcomes", "phases", "received", "sent")
 
     def __init__(
         self,
@@ -77,11 +97,13 @@ class Series:
         outcomes: dict[int, int] | None = None,
         sent: int = 0,
         received: int = 0,
+        phases: Phases | None = None,
     ) -> None:
         self.latency = latency if latency is not None else Histogram()
         self.outcomes: dict[int, int] = dict(outcomes or {})
         self.sent = sent
         self.received = received
+        self.phases = phases or Phases()
 
     @property
     def count(self) -> int:
@@ -107,22 +129,25 @@ class Series:
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
         self.sent += other.sent
         self.received += other.received
+        self.phases = self.phases.plus(other.phases)
 
     def pack(self) -> list[Any]:
         """As plain data, the inverse of :meth:`unpack`."""
         flat = [number for pair in sorted(self.outcomes.items()) for number in pair]
-        return [self.latency.pack(), flat, self.sent, self.received]
+        return [self.latency.pack(), flat, self.sent, self.received, list(self.phases)]
 
     @classmethod
     def unpack(cls, data: Any) -> Series:
         """Raises ``ValueError`` when the data is no series."""
-        latency, flat, sent, received = data
-        if len(flat) % 2 or not all(isinstance(n, int) and n >= 0 for n in (*flat, sent, received)):
+        latency, flat, sent, received, phases, *_ = data
+        numbers = (*flat, sent, received, *phases)
+        if len(flat) % 2 or not all(isinstance(n, int) and n >= 0 for n in numbers):
             raise ValueError("a series is made of natural numbers")
         outcomes = dict(zip(flat[::2], flat[1::2], strict=True))
         if len(outcomes) != len(flat) // 2:
             raise ValueError("a series has each outcome once")
-        series = cls(Histogram.unpack(latency), outcomes, sent, received)
+        histogram, spent = Histogram.unpack(latency), Phases(*phases[: len(Phases._fields)])
+        series = cls(histogram, outcomes, sent, received, spent)
         if series.count != series.latency.count:
             raise ValueError("a series has one outcome for each latency")
         return series

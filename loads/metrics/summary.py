@@ -11,7 +11,16 @@ from typing import Any, Literal
 
 from loads.errors import ExitCode
 from loads.metrics.histogram import Histogram
-from loads.metrics.series import HIT, TEST, Series, Verdict, outcome_name
+from loads.metrics.series import (
+    CONNECTION,
+    HIT,
+    TEST,
+    TIMING,
+    Phases,
+    Series,
+    Verdict,
+    outcome_name,
+)
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 
@@ -138,9 +147,11 @@ def summarise(view: RunView) -> dict[str, Any]:
                 "errors": series.errors,
                 "status": {outcome_name(o): n for o, n in sorted(series.outcomes.items())},
                 "latency": latency(series.latency),
+                "phases": _phases(series.phases),
             }
             for key, series in sorted(tally.of_kind(HIT).items())
         ],
+        "connections": _connections(tally),
         "websockets": {
             name.removeprefix("ws_"): tally.counts.get(name, 0)
             for name in (
@@ -153,6 +164,10 @@ def summarise(view: RunView) -> dict[str, Any]:
             )
         },
         "counters": dict(sorted(tally.counters.items())),
+        "timings": [
+            {"name": key.name, "latency": latency(series.latency)}
+            for key, series in sorted(tally.of_kind(TIMING).items())
+        ],
         "failures": _failures(tally, view.started),
         "agents": [
             {
@@ -198,6 +213,27 @@ def _hits(hits: Series, duration: float) -> dict[str, Any]:
         "bytes_sent": hits.sent,
         "bytes_received": hits.received,
     }
+
+
+def _phases(phases: Phases) -> dict[str, float | None]:
+    """Means in seconds."""
+    names = ("sending", "waiting", "receiving")
+    return {
+        name: round(getattr(phases, name) / phases.hits / 1e6, 9) if phases.hits else None
+        for name in names
+    }
+
+
+def _connections(tally: Tally) -> dict[str, Any]:
+    """What opening connections took, over all peers; ``failed`` is of connects and of TLS."""
+    totals = {phase: Series() for phase in ("dns", "connect", "tls")}
+    for key, series in tally.of_kind(CONNECTION).items():
+        if key.method in totals:
+            totals[key.method].merge(series)
+    opened = totals["connect"].outcomes.get(Verdict.SUCCESS, 0)
+    failed = totals["connect"].count - opened + totals["tls"].outcomes.get(Verdict.ERROR, 0)
+    figures = {phase: latency(series.latency) for phase, series in totals.items()}
+    return {"opened": opened, "failed": failed, **figures}
 
 
 def _failures(tally: Tally, started: float) -> list[dict[str, Any]]:

@@ -35,9 +35,10 @@ class Tally:
     ``counts``    ours, by a name out of :data:`COUNTS`
     ``timeline``  what ended in which second
     ``elapsed``   seconds from the run's start to the last thing recorded
+    ``warnings``  what else whoever reads the result should know
     """
 
-    __slots__ = ("counters", "counts", "elapsed", "failures", "series", "timeline")
+    __slots__ = ("counters", "counts", "elapsed", "failures", "series", "timeline", "warnings")
 
     def __init__(self) -> None:
         self.series: dict[SeriesKey, Series] = {}
@@ -46,6 +47,7 @@ class Tally:
         self.counts: dict[str, int] = {}
         self.timeline = Timeline()
         self.elapsed = 0.0
+        self.warnings: set[str] = set()
 
     # -- recording ---------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class Tally:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.series or self.failures or self.counters or self.counts)
+        return bool(self.series or self.failures or self.counters or self.counts or self.warnings)
 
     # -- merging -----------------------------------------------------------------------------
 
@@ -120,6 +122,7 @@ class Tally:
             self.count(name, number)
         self.timeline.merge(other.timeline)
         self.elapsed = max(self.elapsed, other.elapsed)
+        self.warnings |= other.warnings
 
     def copy(self) -> Tally:
         """A tally of its own with the same numbers."""
@@ -136,12 +139,13 @@ class Tally:
             dict(sorted(self.counts.items())),
             self.timeline.pack(),
             self.elapsed,
+            sorted(self.warnings),
         ]
 
     @classmethod
     def unpack(cls, data: Any) -> Tally:
         """Raises ``ValueError`` or ``TypeError`` when the data is no tally."""
-        series, failures, counters, counts, timeline, elapsed, *_ = data
+        series, failures, counters, counts, timeline, elapsed, warnings, *_ = data
         tally = cls()
         for kind, name, method, body in series:
             tally.line(SeriesKey(str(kind), str(name), str(method))).merge(Series.unpack(body))
@@ -158,6 +162,9 @@ class Tally:
         if not isinstance(elapsed, int | float) or not 0 <= elapsed < 1e12:
             raise ValueError("elapsed is seconds since the start of the run")
         tally.elapsed = float(elapsed)
+        if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
+            raise ValueError("warnings are texts")
+        tally.warnings = set(warnings)
         return tally
 
     def __eq__(self, other: object) -> bool:

@@ -19,6 +19,7 @@ from loads.metrics.series import (
     HIT,
     OTHER,
     TEST,
+    TIMING,
     Series,
     Verdict,
     is_error,
@@ -57,6 +58,7 @@ def report(
         _failures(view, encoding),
         _urls(view, width, encoding),
         _counters(view, encoding),
+        _timings(view, width, encoding),
         _agents(view, width, encoding),
         _warnings(view, width, encoding),
         _reason(view, width, encoding),
@@ -195,6 +197,15 @@ def _counters(view: RunView, encoding: str) -> Iterator[str]:
     numbers = max(len(number) for _, number in counters)
     for name, number in counters:
         yield f"{INDENT}{name}{' ' * (names - width_of(name))}  {number:>{numbers}}"
+
+
+def _timings(view: RunView, width: int | None, encoding: str) -> Iterator[str]:
+    timings = sorted(view.tally.of_kind(TIMING).items())
+    if timings:
+        yield "Custom timings:"
+    for key, series in timings:
+        title = f"{INDENT}{visible(key.name, encoding)} ({figures.counted(series.count, 'time')}):"
+        yield from _hanging(title, percentiles(series.latency), width)
 
 
 def _agents(view: RunView, width: int | None, encoding: str) -> Iterator[str]:

@@ -41,7 +41,11 @@ def encode(message: Message) -> list[bytes]:
     """The frames of a message."""
     writers, _ = _fields(type(message))
     body = {name: write(getattr(message, name)) for name, write in writers.items()}
-    return [PROTOCOL, _kind(type(message)), msgpack.packb(body)]
+    return [
+        PROTOCOL,
+        _kind(type(message)),
+        msgpack.packb(body, default=_nearest, unicode_errors="backslashreplace"),
+    ]
 
 
 def decode(
@@ -76,6 +80,13 @@ def decode(
         raise RemoteProtocolError(f"This is no {kind.decode()}: {error}.") from error
     except msgpack.exceptions.UnpackException as error:
         raise RemoteProtocolError("The body of a message is no msgpack.") from error
+
+
+def _nearest(value: Any) -> int:
+    """A whole number that 64 bits have no room for, as the nearest that they have."""
+    if not isinstance(value, int):
+        raise TypeError(f"messages hold no {type(value).__name__}")
+    return (1 << 63) - 1 if value > 0 else -(1 << 63)
 
 
 def _kind(cls: type[Message]) -> bytes:

@@ -247,6 +247,8 @@ class Acknowledge(Message):
 
     def __post_init__(self) -> None:
         _check_ids(self.run_id, self.worker)
+        if self.sequence < 0:
+            raise ValueError("reports count from 1, and 0 acknowledges none")
 
 
 @dataclass(frozen=True)

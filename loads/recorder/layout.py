@@ -10,6 +10,10 @@ harmless:
 - The outcome that a series saw first has no count of its own: it is the sum of the buckets less
   all the other outcomes.  So outcomes and buckets can never disagree, not even when
   a worker is killed between two increments.
+  What can happen is that the last hit of a killed worker is entered under another outcome than
+  its own.
+- A power of two of a histogram is marked as touched before anything is counted in it: the reader
+  looks nowhere else, because looking at a page of shared memory is enough to make it real.
 - A string is complete before the length that covers it is written, and it is written before
   the cells that it describes are used.
 """
@@ -44,8 +48,9 @@ COUNTERS = FAILURES + MAX_FAILURES * FAILURE_CELLS
 
 MAX_SERIES = 1_000
 OUTCOMES = 16  #: other outcomes of a series beside its first; further ones share the last slot
-TOTAL, LOW, HIGH, SENT, RECEIVED, FIRST_OUTCOME = range(6)
-OUTCOME_SLOTS = 8  #: pairs of outcome and count
+TOTAL, LOW, HIGH, SENT, RECEIVED, FIRST_OUTCOME, TOUCHED = range(7)
+PHASES = 7  #: count, sending, waiting, receiving
+OUTCOME_SLOTS = 12  #: pairs of outcome and count
 BUCKETS_AT = OUTCOME_SLOTS + 2 * OUTCOMES
 SERIES_CELLS = BUCKETS_AT + BUCKETS
 SERIES = -(-(COUNTERS + MAX_COUNTERS) // 512) * 512

@@ -6,6 +6,7 @@ went, so is the memory: no file is left behind by a crash.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -16,7 +17,7 @@ from loads.recorder.layout import SIZE
 class Memory:
     """A mapping of :data:`~loads.recorder.layout.SIZE` bytes, all zero at first.
 
-    It is sparse: only what was written to takes real memory.
+    It is sparse: only what was written to, or looked at, takes real memory.
     """
 
     def __init__(self, fd: int) -> None:
@@ -43,7 +44,8 @@ class Memory:
 
     def close(self) -> None:
         """Let go of the mapping and of the descriptor."""
+        os.close(self.fd)  # first: the mapping cannot be closed while somebody still records
         self.cells.release()
         self.bytes.release()
-        self._map.close()
-        os.close(self.fd)
+        with contextlib.suppress(BufferError):
+            self._map.close()

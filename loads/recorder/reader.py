@@ -6,13 +6,19 @@ import json
 
 from loads.metrics.failures import Failure, FailureGroup
 from loads.metrics.histogram import BUCKETS, SUB_BUCKETS, Histogram
-from loads.metrics.series import Series, SeriesKey
+from loads.metrics.series import Phases, Series, SeriesKey
 from loads.metrics.tally import COUNTS, Tally
 from loads.recorder import layout
 from loads.recorder.memory import Memory
 
 _CHUNKS = range(0, BUCKETS, SUB_BUCKETS)  # a power of two each: most never change at all
+_ZEROS = bytes(SUB_BUCKETS * layout.CELL)
+_SUMS = (layout.TOTAL, layout.SENT, layout.RECEIVED, *range(layout.PHASES, layout.PHASES + 4))
 _HALF, _WRAP = 1 << 63, 1 << 64
+
+
+def _cells(data: bytes) -> memoryview:
+    return memoryview(data).cast("Q")
 
 
 class _SeriesReader:
@@ -20,8 +26,8 @@ class _SeriesReader:
 
     def __init__(self, cells: memoryview) -> None:
         self._cells = cells
-        self._chunks: dict[int, memoryview] = {}
-        self._sums = [0, 0, 0]
+        self._chunks: dict[int, bytes] = {}
+        self._sums = [0] * len(_SUMS)
         self._others: dict[int, int] = {}
 
     def read(self) -> Series | None:
@@ -32,28 +38,27 @@ class _SeriesReader:
             return None
         outcomes = self._new_outcomes(count)
         low, high = self._cells[layout.LOW], self._cells[layout.HIGH]
-        now = [self._cells[at] for at in (layout.TOTAL, layout.SENT, layout.RECEIVED)]
-        total, sent, received = (new - old for new, old in zip(now, self._sums, strict=True))
+        now = [self._cells[at] for at in _SUMS]
+        total, sent, received, *phases = (n - old for n, old in zip(now, self._sums, strict=True))
         self._sums = now
-        return Series(Histogram(counts, total, low, high), outcomes, sent, received)
+        histogram = Histogram(counts, total, low, high)
+        return Series(histogram, outcomes, sent, received, Phases(*phases))
 
     def _new_buckets(self) -> dict[int, int]:
         counts: dict[int, int] = {}
-        for chunk in _CHUNKS:
+        touched = self._cells[layout.TOUCHED]
+        for number, chunk in enumerate(_CHUNKS):
+            if not touched >> number & 1:
+                continue
             start = layout.BUCKETS_AT + chunk
             end = min(start + SUB_BUCKETS, layout.SERIES_CELLS)
             now = self._cells[start:end].tobytes()
-            before = self._chunks.get(chunk)
-            if before is None:
-                if not any(now):
-                    continue
-                before = memoryview(bytes(len(now))).cast("Q")
-            elif now == before.tobytes():
-                continue
-            cells = self._chunks[chunk] = memoryview(now).cast("Q")
-            for offset, (new, old) in enumerate(zip(cells, before, strict=True)):
-                if new != old:
-                    counts[chunk + offset] = new - old
+            before = self._chunks.get(chunk, _ZEROS[: len(now)])
+            if now != before:
+                self._chunks[chunk] = now
+                for offset, (new, old) in enumerate(zip(_cells(now), _cells(before), strict=True)):
+                    if new != old:
+                        counts[chunk + offset] = new - old
         return counts
 
     def _new_outcomes(self, count: int) -> dict[int, int]:

@@ -7,13 +7,24 @@ import time
 
 from loads.metrics.failures import Failure, clip, normalised
 from loads.metrics.histogram import MAX_VALUE, SUB_BITS, SUB_BUCKETS
-from loads.metrics.series import OTHER, NoAnswer, SeriesKey
+from loads.metrics.series import KINDS, OTHER, NoAnswer, SeriesKey
 from loads.metrics.tally import COUNTS
 from loads.recorder import layout
+from loads.recorder.layout import (
+    FIRST_OUTCOME,
+    HIGH,
+    LOW,
+    PHASES,
+    RECEIVED,
+    SENT,
+    TOTAL,
+    TOUCHED,
+)
 from loads.recorder.memory import Memory
 
 MAX_NAME = 1_000
 _EXACT = 2 * SUB_BUCKETS
+_SENDING, _WAITING, _RECEIVING = PHASES + 1, PHASES + 2, PHASES + 3
 _BUCKETS_AT = layout.BUCKETS_AT
 _COUNT_CELLS = {name: layout.COUNTS + i for i, name in enumerate(COUNTS)}
 _WRAP = 1 << 64
@@ -23,7 +34,7 @@ _OTHER_FAILURE = Failure("error", OTHER, "too many different failures to keep th
 class SeriesRecord:
     """Records one series.  Kept by who records, so that a record is no look-up."""
 
-    __slots__ = ("_cells", "_first", "_high", "_low", "_slots")
+    __slots__ = ("_cells", "_first", "_high", "_low", "_slots", "_touched")
 
     def __init__(self, cells: memoryview) -> None:
         self._cells = cells
@@ -31,19 +42,20 @@ class SeriesRecord:
         self._low = MAX_VALUE * 1_000
         self._high = 0
         self._slots: dict[int, int] = {}
+        self._touched = 0
 
     def record(self, microseconds: int, outcome: int, sent: int = 0, received: int = 0) -> None:
         """Count one hit or test.  The order of the writes matters: see ``layout``."""
         cells = self._cells
         microseconds = max(microseconds, 1)
-        cells[layout.TOTAL] += microseconds
+        cells[TOTAL] += microseconds
         if microseconds > self._high:
-            self._high = cells[layout.HIGH] = microseconds
+            self._high = cells[HIGH] = microseconds
         if microseconds < self._low:
-            self._low = cells[layout.LOW] = microseconds
+            self._low = cells[LOW] = microseconds
         if sent or received:
-            cells[layout.SENT] += sent
-            cells[layout.RECEIVED] += received
+            cells[SENT] += sent
+            cells[RECEIVED] += received
         if outcome != self._first:
             self._count_outcome(outcome)
         # bucket_of(), in place: a call would cost a tenth of the whole record
@@ -53,12 +65,23 @@ class SeriesRecord:
             microseconds = min(microseconds, MAX_VALUE)
             shift = microseconds.bit_length() - SUB_BITS - 1
             bucket = (shift << SUB_BITS) + (microseconds >> shift)
+        if not self._touched >> (bucket >> SUB_BITS) & 1:
+            self._touched |= 1 << (bucket >> SUB_BITS)
+            cells[TOUCHED] = self._touched
         cells[_BUCKETS_AT + bucket] += 1
+
+    def record_phases(self, sending: int, waiting: int, receiving: int) -> None:
+        """Add the phases of one hit, in microseconds."""
+        cells = self._cells
+        cells[_SENDING] += max(0, sending)
+        cells[_WAITING] += max(0, waiting)
+        cells[_RECEIVING] += max(0, receiving)
+        cells[PHASES] += 1
 
     def _count_outcome(self, outcome: int) -> None:
         if self._first < 0:
             self._first = outcome
-            self._cells[layout.FIRST_OUTCOME] = outcome
+            self._cells[FIRST_OUTCOME] = outcome
             return
         slot = self._slots.get(outcome)
         if slot is None:
@@ -94,9 +117,7 @@ class Recorder:
     def series(self, key: SeriesKey) -> SeriesRecord:
         """The record of a series; over the cap, that of ``(other)`` of its kind."""
         record = self._series.get(key)
-        if record is None:
-            record = self._series[key] = self._open_series(key)
-        return record
+        return self._find_series(key) if record is None else record
 
     def count(self, name: str, by: int = 1) -> None:
         """Count one of our own counts, named in ``metrics.tally.COUNTS``."""
@@ -114,7 +135,7 @@ class Recorder:
         """Add to a counter of the test's own."""
         index = self._counters.get(name)
         if index is None:
-            index = self._open_counter(name)
+            index = self._open_counter(clip(name, MAX_NAME))
         cell = layout.COUNTERS + index
         self._cells[cell] = (self._cells[cell] + by) % _WRAP
 
@@ -143,27 +164,36 @@ class Recorder:
         self._cells[layout.STRINGS_USED] = used + len(data)
         return True
 
-    def _open_series(self, key: SeriesKey) -> SeriesRecord:
-        kind, name, method = key.kind, clip(key.name, MAX_NAME), clip(key.method, MAX_NAME)
-        if key.name == OTHER:
-            self._write(["series", kind, name, method], reserve=0)
+    def _find_series(self, key: SeriesKey) -> SeriesRecord:
+        """The record of a key as it is written: cut, and alone under ``(other)``.
+
+        What is over the cap is not remembered, so that endless names take no memory.
+        """
+        name, method = clip(key.name, MAX_NAME), clip(key.method, MAX_NAME)
+        key = SeriesKey(key.kind, name, "" if name == OTHER else method)
+        if key in self._series:
+            return self._series[key]
+        if name == OTHER:
+            self._write(["series", *key], reserve=0)
         elif (
-            # a place is kept for the overflow of each of the two kinds
-            self._defined_series >= layout.MAX_SERIES - 2
-            or not self._write(["series", kind, name, method])
+            # a place is kept for the overflow of each kind
+            self._defined_series >= layout.MAX_SERIES - len(KINDS)
+            or not self._write(["series", *key])
         ):
-            return self.series(SeriesKey(kind, OTHER))
+            return self._find_series(SeriesKey(key.kind, OTHER))
         start = layout.SERIES + self._defined_series * layout.SERIES_CELLS
         self._defined_series += 1
-        return SeriesRecord(self._cells[start : start + layout.SERIES_CELLS])
+        self._series[key] = SeriesRecord(self._cells[start : start + layout.SERIES_CELLS])
+        return self._series[key]
 
     def _open_counter(self, name: str) -> int:
+        if name in self._counters:
+            return self._counters[name]
         index = len(self._counters)
         if name == OTHER:
             self._write(["counter", name], reserve=0)
-        elif index >= layout.MAX_COUNTERS - 1 or not self._write(["counter", clip(name, MAX_NAME)]):
-            other = self._counters.get(OTHER)
-            return self._open_counter(OTHER) if other is None else other
+        elif index >= layout.MAX_COUNTERS - 1 or not self._write(["counter", name]):
+            return self._open_counter(OTHER)
         self._counters[name] = index
         return index
 

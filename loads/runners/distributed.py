@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from loads.bundle import pack_test
 from loads.client import BrokerClient, Follower
@@ -12,6 +12,7 @@ from loads.metrics.summary import RunView
 from loads.outputs.base import Outputs
 from loads.plan import RunPlan
 from loads.runners.interrupts import Interrupts
+from loads.target import Target
 from loads.transport.reactor import Reactor
 
 QUIET = 3.0  #: seconds without an update after which the broker is asked
@@ -22,14 +23,25 @@ class DistributedRunner:
     """Runs one plan on the agents of a broker."""
 
     def __init__(
-        self, plan: RunPlan, root: Path, clock: Clock, outputs: Outputs, endpoint: str
+        self,
+        plan: RunPlan,
+        target: Target,
+        clock: Clock,
+        outputs: Outputs,
+        endpoint: str,
+        include: Sequence[str] = (),
+        publisher: str = "",
     ) -> None:
-        """``root`` holds the test's module or package, which travels to the agents."""
+        """The code of ``target`` travels to the agents, with the files that ``include`` names.
+
+        ``publisher`` is where to follow the run, if not where the broker says.
+        """
         self._plan = plan
-        self._root = root
+        self._bundle = pack_test(target, include)
         self._clock = clock
         self._outputs = outputs
         self._client = BrokerClient(endpoint, clock)
+        self._publisher = publisher
         self._view: RunView | None = None
         self._run_id = ""
         self._heard = 0.0
@@ -42,8 +54,8 @@ class DistributedRunner:
         """
         with self._client as client, Reactor(self._clock) as reactor:
             self._reactor = reactor
-            publisher = client.ping().publisher
-            self._run_id = client.submit(self._plan, pack_test(self._plan.target, self._root))
+            publisher = self._publisher or client.ping().publisher
+            self._run_id = client.submit(self._plan, self._bundle)
             Interrupts(reactor, self._stop, self._stop_at_once)
             self._follower = Follower(client, publisher, self._run_id, self._changed)
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import uuid
 from dataclasses import replace
-from pathlib import Path
 
 from loads.clock import Clock
 from loads.errors import error_from
@@ -15,6 +14,7 @@ from loads.outputs.base import Outputs
 from loads.plan import RunPlan
 from loads.runners.interrupts import Interrupts
 from loads.supervisor import AllReady, CannotStart, Supervisor, usable_cores, workers_for
+from loads.target import Target
 from loads.transport.reactor import Reactor
 
 POLL_INTERVAL = 0.05  #: seconds
@@ -25,11 +25,22 @@ class LocalRunner:
     """Runs one plan on this machine."""
 
     def __init__(
-        self, plan: RunPlan, root: Path, clock: Clock, outputs: Outputs, workers: int | None = None
+        self,
+        plan: RunPlan,
+        target: Target,
+        clock: Clock,
+        outputs: Outputs,
+        workers: int | None = None,
+        debug: int = 0,
     ) -> None:
-        """``root`` is where the test is imported from; ``workers`` defaults to one per core."""
+        """``workers`` is how many processes there are at most; by default, one per core.
+
+        With ``debug``, one process runs in the foreground and can use the terminal; from 2 on it
+        shows every request and answer.
+        """
+        self._debug = debug
         self._plan = plan
-        self._root = root
+        self._root = target.project
         self._clock = clock
         self._outputs = outputs
         self._most_workers = workers or usable_cores()
@@ -50,7 +61,14 @@ class LocalRunner:
             self._reactor = reactor
             Interrupts(reactor, self._stop, self._stop_at_once)
             workers = workers_for(self._plan, self._most_workers)
-            self._supervisor = Supervisor(self._plan, str(self._root), workers, self._clock)
+            self._supervisor = Supervisor(
+                self._plan,
+                str(self._root),
+                1 if self._debug else workers,
+                self._clock,
+                foreground=bool(self._debug),
+                verbose=self._debug,
+            )
             try:
                 self._names = self._supervisor.names
                 reactor.every(POLL_INTERVAL, self._poll)
@@ -151,7 +169,10 @@ class LocalRunner:
             users=ledger.users,
             tally=ledger.total,
             agents=(agent,),
-            warnings=tuple(f"Worker {loss}" for loss in ledger.losses()),
+            warnings=(
+                *(f"Worker {loss}" for loss in ledger.losses()),
+                *sorted(ledger.total.warnings),
+            ),
         )
 
     def _status(self) -> Status:

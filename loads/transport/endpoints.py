@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 import tempfile
 from contextlib import suppress
@@ -14,6 +15,7 @@ from loads.errors import BrokerError, UsageError
 
 MAX_IPC_PATH = 107  #: bytes of the path of a Unix socket
 _WILDCARDS = {"*", "0.0.0.0", "[::]"}
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5}|\*)")
 _LOOPBACK = ("127.", "localhost", "[::1]")
 
 
@@ -72,8 +74,8 @@ def check_syntax(endpoint: str) -> None:
         raise UsageError(
             f"{endpoint} is no endpoint.", "Give tcp://HOST:PORT or ipc:///path/to/socket."
         )
-    if scheme == "tcp" and not address.rpartition(":")[0]:
-        raise UsageError(f"{endpoint} names no port.", "As in tcp://127.0.0.1:7780.")
+    if scheme == "tcp" and not _HOST_AND_PORT.fullmatch(address):
+        raise UsageError(f"{endpoint} names no host and port.", "As in tcp://127.0.0.1:7780.")
     if scheme == "ipc" and len(os.fsencode(address)) > MAX_IPC_PATH:
         raise UsageError(
             f"The path of {endpoint} is too long for a Unix socket: over {MAX_IPC_PATH} bytes.",
@@ -106,7 +108,8 @@ def reachable(advertised: str, used: str) -> str:
     host, _, port = address.rpartition(":")
     if scheme != "tcp" or host not in _WILDCARDS:
         return advertised
-    return f"tcp://{used.partition('://')[2].rpartition(':')[0]}:{port}"
+    host = used.partition("://")[2].rpartition(":")[0] if used.startswith("tcp:") else "127.0.0.1"
+    return f"tcp://{host}:{port}"
 
 
 class SocketLock:

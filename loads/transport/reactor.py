@@ -63,7 +63,8 @@ class Reactor:
     def on_signal(self, number: int, callback: Callable[[], None]) -> None:
         """Call back, from the loop, when a signal has arrived."""
         self._signals[number] = callback
-        self._handlers[number] = signal.signal(number, self._note_signal)
+        found = signal.signal(number, self._note_signal)
+        self._handlers.setdefault(number, found)  # the second time it is our own that is found
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
         self._arrived.append(number)  # the wake-up descriptor ends the poll

@@ -6,6 +6,7 @@ sent because the peer is gone or far behind is dropped.  The protocol repeats wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -18,6 +19,9 @@ from loads.protocol.messages import MAX_BUNDLE, Message
 LINGER_MS = 1_000  #: how long a closing socket may take to deliver what was sent
 MAX_MESSAGE = MAX_BUNDLE + (16 << 20)
 QUEUE = 10_000  #: messages that may wait for one peer
+
+# A socket for both versions of IP shows an IPv4 address as one of IPv6 (RFC 4291, section 2.5.5.2).
+_MAPPED = re.compile(r"^tcp://\[::ffff:([0-9.]+)\]:")
 
 
 class Socket:
@@ -48,7 +52,8 @@ class Socket:
                 f"{endpoint} cannot be opened: {error.strerror}.",
                 "Is another broker running? Give this one another endpoint.",
             ) from error
-        return cast(bytes, self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+        bound = cast(bytes, self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+        return _MAPPED.sub(r"tcp://\1:", bound)
 
     def connect(self, endpoint: str) -> None:
         """Connect, now or when the peer is there.  Raises :class:`BrokerError`."""

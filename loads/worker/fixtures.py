@@ -17,6 +17,8 @@ from loads.recorder.writer import Recorder
 from loads.worker.loader import Test
 from loads.worker.verdicts import call
 
+_Shared = tuple[str, Callable[[], Any], Callable[[], Any], list[Test]]
+
 
 @contextlib.contextmanager
 def fixtures(tests: list[Test], root: str, recorder: Recorder) -> Iterator[list[Test]]:
@@ -51,7 +53,7 @@ def fixtures(tests: list[Test], root: str, recorder: Recorder) -> Iterator[list[
 
 def _shared(
     tests: list[Test],
-) -> Iterator[tuple[str, Callable[[], Any], Callable[[], Any], list[Test]]]:
+) -> Iterator[_Shared]:
     """Each module's and then each class's name, set-up, tear-down and tests."""
     modules: dict[str, list[Test]] = {}
     classes: dict[type, list[Test]] = {}
@@ -68,6 +70,9 @@ def _shared(
             members,
         )
     for owner, members in classes.items():
+        if not members[0].is_case:
+            yield from _plain_class(owner, members)
+            continue
         name = f"{owner.__module__}.{owner.__qualname__}"
 
         def tear_down_class(owner: Any = owner) -> None:
@@ -76,6 +81,14 @@ def _shared(
 
         tear_down_class.__name__ = "tearDownClass"
         yield name, owner.setUpClass, tear_down_class, members  # type: ignore[attr-defined]
+
+
+def _plain_class(owner: Any, members: list[Test]) -> Iterator[_Shared]:
+    """The fixtures of a class that is no ``unittest.TestCase``: pytest's names, if it has them."""
+    name = f"{owner.__module__}.{owner.__qualname__}"
+    if hasattr(owner, "setup_class") or hasattr(owner, "teardown_class"):
+        set_up = getattr(owner, "setup_class", setUpModule)
+        yield name, set_up, getattr(owner, "teardown_class", tearDownModule), members
 
 
 def setUpModule() -> None:

@@ -1,7 +1,9 @@
 """Finds the tests that a target names, and imports them.
 
 A target is ``package.module``, ``package.module.Class``, ``package.module.Class.method`` or
-``package.module.function``.
+``package.module.function``.  Tests are methods of ``unittest.TestCase`` classes, functions, and
+methods of plain classes, as pytest knows them.  The latter two may ask for what Loads provides by
+naming it as an argument: see :data:`PROVIDED`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import os
 import pkgutil
 import types
 import unittest
@@ -19,15 +22,31 @@ from typing import Any
 from loads.errors import TargetError
 from loads.worker.verdicts import user_traceback
 
+PROVIDED = ("session", "app", "server_url")  #: what functions and plain classes may ask for
+
 
 @dataclass(frozen=True)
 class Test:
-    """One test: a method of a class, or a plain function when ``owner`` is None."""
+    """One test: a method of ``owner``, or a plain function when that is None.
+
+    ``arguments`` are the names of what the test asks for.
+    """
 
     name: str
     weight: int
-    owner: type[unittest.TestCase] | None
+    owner: type[Any] | None
     function: Callable[..., Any]
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The last part of the name."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def is_case(self) -> bool:
+        """Whether it is a method of a ``unittest.TestCase``."""
+        return _is_case(self.owner)
 
 
 def load(target: str, root: str) -> list[Test]:
@@ -48,16 +67,16 @@ def load(target: str, root: str) -> list[Test]:
         owner, found, walked = found, getattr(found, name), f"{walked}.{name}"
     if isinstance(found, types.ModuleType):
         tests = list(_tests_of_module(found))
-    elif _is_case(found):
-        tests = list(_tests_of_class(found, walked.rpartition(".")[0]))
-    elif _is_case(owner) and callable(found):
-        tests = [Test(walked, 1, owner, getattr(owner, path[-1]))]
-    elif inspect.isfunction(found) and not isinstance(owner, type):
-        tests = [Test(walked, 1, None, found)]
+    elif isinstance(found, type):
+        tests = list(_tests_of_class(found))
+    elif isinstance(owner, type) and callable(found):
+        tests = [_test(walked, owner, found)]
+    elif inspect.isfunction(found):
+        tests = [_test(walked, None, found)]
     else:
         raise TargetError(
             f"{target} is no test: it is {_article(type(found).__name__)}.",
-            "A test is a method of a unittest.TestCase, or a function.",
+            "A test is a method of a class, or a function.",
         )
     if not tests:
         raise TargetError(
@@ -65,6 +84,32 @@ def load(target: str, root: str) -> list[Test]:
             "Methods and functions whose names start with test are tests.",
         )
     return tests
+
+
+def _test(name: str, owner: type[Any] | None, function: Callable[..., Any]) -> Test:
+    """Raises :class:`TargetError` for what looks like a test, but cannot be run as one."""
+    if inspect.iscoroutinefunction(function) and not issubclass(
+        owner or object, unittest.IsolatedAsyncioTestCase
+    ):
+        raise TargetError(
+            f"{name} is a coroutine.", "Tests are plain functions: virtual users run at once as is."
+        )
+    weight = getattr(owner, "__loads_weight__", 1) * getattr(function, "__loads_weight__", 1)
+    if _is_case(owner):
+        return Test(name, weight, owner, function)
+    parameters = list(inspect.signature(function).parameters.values())
+    if owner is not None and not isinstance(
+        inspect.getattr_static(owner, name.rpartition(".")[2]), staticmethod | classmethod
+    ):
+        parameters = parameters[1:]  # self
+    wanted = [p.name for p in parameters if p.default is p.empty and p.kind not in _VARIADIC]
+    for argument in wanted:
+        if argument not in PROVIDED:
+            raise TargetError(
+                f"{name} asks for {argument!r}, which Loads does not provide.",
+                f"It provides {', '.join(PROVIDED)}; give other arguments a default.",
+            )
+    return Test(name, weight, owner, function, tuple(wanted))
 
 
 def _import_longest(target: str, root: str) -> tuple[types.ModuleType, list[str]]:
@@ -106,7 +151,8 @@ def _import(name: str, root: str) -> types.ModuleType:
     except ModuleNotFoundError:
         raise
     except SyntaxError as error:
-        where = f"{error.filename}, line {error.lineno}"
+        path = (error.filename or name).removeprefix(os.path.join(root, ""))
+        where = f"{path}, line {error.lineno}"
         raise TargetError(
             f"{name} cannot be imported: {error.msg} ({where}).",
             f"    {(error.text or '').strip()}",
@@ -118,16 +164,17 @@ def _import(name: str, root: str) -> types.ModuleType:
         ) from error
 
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
 def _is_case(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, unittest.TestCase)
 
 
-def _tests_of_class(case: type[unittest.TestCase], module: str) -> Iterator[Test]:
-    weight = getattr(case, "__loads_weight__", 1)
-    for name in unittest.TestLoader().getTestCaseNames(case):
-        method = getattr(case, name)
-        own = getattr(method, "__loads_weight__", 1)
-        yield Test(f"{module}.{case.__qualname__}.{name}", weight * own, case, method)
+def _tests_of_class(owner: type[Any]) -> Iterator[Test]:
+    loader = unittest.TestLoader()
+    for name in loader.getTestCaseNames(owner):
+        yield _test(f"{owner.__module__}.{owner.__qualname__}.{name}", owner, getattr(owner, name))
 
 
 def _tests_of_module(module: types.ModuleType) -> Iterator[Test]:
@@ -135,11 +182,10 @@ def _tests_of_module(module: types.ModuleType) -> Iterator[Test]:
     for name, thing in vars(module).items():
         if getattr(thing, "__module__", None) != module.__name__:
             continue
-        if _is_case(thing):
-            yield from _tests_of_class(thing, module.__name__)
+        if _is_case(thing) or (isinstance(thing, type) and name.startswith("Test")):
+            yield from _tests_of_class(thing)
         elif inspect.isfunction(thing) and name.startswith("test"):
-            own = getattr(thing, "__loads_weight__", 1)
-            yield Test(f"{module.__name__}.{name}", own, None, thing)
+            yield _test(f"{module.__name__}.{name}", None, thing)
 
 
 def _test_names(found: Any) -> list[str]:

@@ -1,9 +1,9 @@
 """The life of a worker process: take a job, load the test, run groups of users, end.
 
-Commands arrive on what was standard input, events leave on a pipe of their own, results are left
-in shared memory.  A native thread reads the commands, so that a worker whose greenlets are blocked
-still notices that its supervisor is gone: then it ends at once, because load that nobody counts
-or could stop is an attack.
+Commands arrive on one pipe, events leave on another, results are left in shared memory.  A native
+thread reads the commands, so that a worker whose greenlets are blocked still notices that its
+supervisor is gone: then it ends at once, because load that nobody counts or could stop is an
+attack.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 from collections import deque
 
@@ -20,6 +19,9 @@ from gevent import monkey
 from gevent.event import Event
 
 from loads.case import Settings
+from loads.clients.instrument import measure
+from loads.clients.session import Choices, exact_name
+from loads.clients.trace import show
 from loads.errors import LoadsError
 from loads.events import (
     GroupEnded,
@@ -27,6 +29,7 @@ from loads.events import (
     LineReader,
     StartGroup,
     StopUsers,
+    Warned,
     WorkerEnded,
     WorkerEvent,
     WorkerFailed,
@@ -39,6 +42,7 @@ from loads.recorder.writer import Recorder
 from loads.worker.fixtures import fixtures
 from loads.worker.loader import load
 from loads.worker.users import Users
+from loads.worker.watchdog import LIMIT, Watchdog
 
 CUT_TIME = 2.0  #: seconds that cut greenlets have to unwind before the process ends regardless
 
@@ -101,6 +105,7 @@ class Worker:
         self._job = commands.read_job()
         self._recorder = Recorder(Memory.inherited(self._job.memory))
         install(self._recorder)
+        measure(self._job.plan.resolve_once)
 
     def tell(self, event: WorkerEvent) -> None:
         """Report to the supervisor; one that is gone needs no report."""
@@ -112,7 +117,11 @@ class Worker:
         job = self._job
         Settings.server_url = job.plan.server_url
         Settings.config = dict(job.plan.config)
-        sys.path.insert(0, job.root)
+        if job.plan.url_names == "exact":
+            Choices.name = staticmethod(exact_name)
+        if job.verbose > 1:
+            Choices.watch = staticmethod(show)
+        sys.path[:0] = [os.path.normpath(os.path.join(job.root, path)) for path in job.plan.paths]
         try:
             tests = load(job.plan.target, job.root)
         except LoadsError as error:
@@ -121,8 +130,18 @@ class Worker:
         with fixtures(tests, job.root, self._recorder) as usable:
             users = Users(job.plan, job.segment, usable, job.root, self._recorder)
             self.tell(WorkerReady())
+            if not job.verbose:  # somebody who debugs stops the worker on purpose
+                Watchdog(job.root, self._warn_of_blocking).start()
             self._obey(users)
         self.tell(WorkerEnded())
+
+    def _warn_of_blocking(self, where: str) -> None:
+        self.tell(
+            Warned(
+                f"The test kept its worker from running other users for over {LIMIT:g} s, at "
+                f"{where}. What was measured meanwhile is not the target's doing."
+            )
+        )
 
     def _obey(self, users: Users) -> None:
         last_group = len(self._job.plan.users) - 1
@@ -135,6 +154,11 @@ class Worker:
             if command.group == last_group:
                 ended.set()
 
+        def end_within(seconds: float) -> None:
+            if running is not None:
+                running.join(seconds)
+            ended.set()
+
         def obey() -> None:
             nonlocal running
             while True:
@@ -145,22 +169,16 @@ class Worker:
                     running = gevent.spawn(run_group, command)
                 elif isinstance(command, StopUsers):
                     users.stop(command.grace)
-                    if running is not None:
-                        running.join(command.grace + CUT_TIME)
-                    ended.set()
+                    # not waited for here: the next command may be to stop at once
+                    gevent.spawn(end_within, command.grace + CUT_TIME)
 
         obeying = gevent.spawn(obey)
         ended.wait()
         obeying.kill(block=False)
 
 
-def main() -> int:
-    """Run one job.  Our supervisor decides when we end, so signals of the terminal are not ours."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    commands_fd = os.dup(0)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+def main(commands_fd: int) -> int:
+    """Run one job; the commands come from the file descriptor ``commands_fd``."""
     sys.argv[1:] = []  # our command line is none of the test's business
     worker = Worker(Commands(commands_fd))
     worker.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import gevent
 from gevent.pool import Group
 
+from loads.case import TestCase
 from loads.metrics.series import TEST, SeriesKey
 from loads.pacing import pacer_for
 from loads.plan import RunPlan, Segment
 from loads.recorder.writer import Recorder
 from loads.worker.loader import Test
-from loads.worker.verdicts import Outcome, call
+from loads.worker.verdicts import Outcome
 
 
 class Mix:
@@ -42,6 +44,46 @@ class Mix:
         return self._tests[best]
 
 
+class Belongings:
+    """What one virtual user has: its instances of the test's classes, and what its tests ask for.
+
+    Each is made when it is first needed, and lasts as long as the user: so do its cookies and
+    connections.
+    """
+
+    def __init__(self) -> None:
+        self._instances: dict[type[Any], Any] = {}
+        self._provided: dict[str, Any] = {}
+
+    def instance(self, test: Test) -> Any:
+        """The user's instance of the class that a test is a method of."""
+        assert test.owner is not None
+        instance = self._instances.get(test.owner)
+        if instance is None:
+            instance = test.owner(test.method) if test.is_case else test.owner()
+            self._instances[test.owner] = instance
+        if test.is_case:
+            instance._testMethodName = test.method  # one instance serves all tests of the class
+        return instance
+
+    def arguments(self, test: Test) -> list[Any]:
+        """What a test asks for by the names of its arguments."""
+        return [self._provide(name) for name in test.arguments]
+
+    def _provide(self, name: str) -> Any:
+        if name not in self._provided:
+            case = self._provided.setdefault("case", TestCase())
+            self._provided[name] = getattr(case, name)
+        return self._provided[name]
+
+    def close(self) -> None:
+        """Close the sessions of a user that leaves."""
+        for thing in (*self._instances.values(), *self._provided.values()):
+            session = getattr(thing, "_session", None)
+            if session is not None:
+                session.close()
+
+
 class User:
     """One virtual user."""
 
@@ -49,15 +91,37 @@ class User:
         self._mix = Mix(tests, number)
         self._root = root
         self._recorder = recorder
-        self._instances: dict[str, Any] = {}
+        self._belongings = Belongings()
+
+    def close(self) -> None:
+        """Leave."""
+        self._belongings.close()
 
     def run_once(self) -> Outcome:
-        """Run the next test of the mix and record how it ended."""
-        test, recorder = self._mix.next(), self._recorder
+        """Run the next test of the mix and record how it ended.
+
+        A new instance is made before the test begins: what its constructor does, requests
+        included, is measured but is no part of the test's time.
+        """
+        test, recorder, outcome = self._mix.next(), self._recorder, Outcome(self._root)
         recorder.count("tests_started")
         start = time.perf_counter()
-        outcome = self._run_case(test) if test.owner else call(test.function, self._root)
+        try:
+            instance: Any = self._belongings.instance(test) if test.owner else None
+            arguments = self._belongings.arguments(test)
+            start = time.perf_counter()
+            if test.is_case:
+                instance.run(outcome)
+            else:
+                _run_plain(test, instance, arguments)
+        except BaseException as error:  # of a constructor or a plain test: unittest keeps its own
+            outcome.caught(error)
         taken, now = time.perf_counter() - start, time.monotonic()
+        self._record(test, outcome, taken, now)
+        return outcome
+
+    def _record(self, test: Test, outcome: Outcome, taken: float, now: float) -> None:
+        recorder = self._recorder
         for problem in outcome.problems:
             recorder.failure(problem, test.name, now)
         if outcome.cut:
@@ -65,20 +129,26 @@ class User:
         else:
             recorder.series(SeriesKey(TEST, test.name)).record(int(taken * 1e6), outcome.verdict)
         recorder.touch(now)
-        return outcome
 
-    def _run_case(self, test: Test) -> Outcome:
-        """One instance serves this user for all calls of the test."""
-        outcome = Outcome(self._root)
-        try:
-            case = self._instances.get(test.name)
-            if case is None:
-                assert test.owner is not None
-                case = self._instances[test.name] = test.owner(test.name.rpartition(".")[2])
-            case.run(outcome)
-        except BaseException as error:  # of a constructor: unittest itself keeps those of tests
-            outcome.caught(error)
-        return outcome
+
+def _run_plain(test: Test, instance: Any, arguments: list[Any]) -> None:
+    """Run a function, or a method of a plain class between its set-up and tear-down."""
+    if instance is None:
+        test.function(*arguments)
+        return
+    method = getattr(instance, test.method)
+    _call_hook(instance, "setup_method", method)
+    try:
+        method(*arguments)
+    finally:
+        _call_hook(instance, "teardown_method", method)
+
+
+def _call_hook(instance: Any, name: str, method: Any) -> None:
+    """pytest's hooks take the method, or nothing."""
+    hook = getattr(instance, name, None)
+    if hook is not None:
+        hook(method) if inspect.signature(hook).parameters else hook()
 
 
 class Users:
@@ -123,11 +193,15 @@ class Users:
         self._running.kill(block=False)
 
     def _run_user(self, number: int, at: float) -> None:
+        if not self._tests:
+            return  # all of them depend on a fixture that failed
+        user = User(number, self._tests, self._root, self._recorder)
         self._recorder.users(+1)
         try:
-            self._pace(User(number, self._tests, self._root, self._recorder), at)
+            self._pace(user, at)
         finally:
             self._recorder.users(-1)
+            user.close()
 
     def _pace(self, user: User, at: float) -> None:
         wait: Callable[[int, float], float | None] = pacer_for(self._plan).wait

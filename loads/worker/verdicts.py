@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import unittest
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from gevent import GreenletExit
@@ -124,6 +124,21 @@ def user_traceback(trace: TracebackType | None, root: str) -> str:
         if source:
             lines.append(f"    {source}")
     return "\n".join(lines)
+
+
+def user_frame(frame: FrameType | None, root: str) -> str:
+    """Where a stack is in the user's own code, in words; or else where it is at all."""
+    root = os.path.abspath(root) + os.sep
+    innermost = frame
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith(root) and not _is_library(code.co_filename):
+            path = code.co_filename.removeprefix(root)
+            return f"{path}, line {frame.f_lineno}, in {code.co_name}"
+        frame = frame.f_back
+    if innermost is None:
+        return "an unknown place"
+    return f"{innermost.f_code.co_filename}, line {innermost.f_lineno}"
 
 
 def _is_library(path: str) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loads.metrics.failures import ERROR, FAILURE, Failure, FailureGroup
 from loads.metrics.histogram import MAX_VALUE, Histogram
-from loads.metrics.series import HIT, TEST, NoAnswer, Series, SeriesKey, Verdict
+from loads.metrics.series import HIT, TEST, NoAnswer, Phases, Series, SeriesKey, Verdict
 from loads.metrics.tally import COUNTS, Tally
 from loads.metrics.timeline import Second, Timeline
 from loads.plan import MAX_AGENTS, MAX_HITS, MAX_USERS, RunPlan
@@ -52,9 +52,15 @@ def _series(rows: list[tuple[int, int, int, int]]) -> Series:
     return series
 
 
+def _with_phases(series: Series, phases: Phases) -> Series:
+    series.phases = phases
+    return series
+
+
 def series_of(outcomes: st.SearchStrategy[int]) -> st.SearchStrategy[Series]:
     """A series whose outcomes are among ``outcomes``."""
-    return st.lists(st.tuples(microseconds, outcomes, bodies, bodies), max_size=4).map(_series)
+    recorded = st.lists(st.tuples(microseconds, outcomes, bodies, bodies), max_size=4).map(_series)
+    return st.builds(_with_phases, recorded, st.builds(Phases, *[counts] * 4))
 
 
 series = series_of(statuses)
@@ -94,6 +100,7 @@ def tallies(draw: st.DrawFn) -> Tally:
     tally.counts = draw(st.dictionaries(st.sampled_from(COUNTS), counts, max_size=2))
     tally.timeline = draw(timelines)
     tally.elapsed = draw(seconds)
+    tally.warnings = draw(st.sets(texts, max_size=2))
     return tally
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from loads.errors import ExitCode
 from loads.metrics.failures import ERROR, FAILURE, Failure, FailureGroup
 from loads.metrics.histogram import Histogram
-from loads.metrics.series import HIT, TEST, NoAnswer, SeriesKey, Verdict
+from loads.metrics.series import CONNECTION, HIT, TEST, TIMING, NoAnswer, Phases, SeriesKey, Verdict
 from loads.metrics.summary import (
     STATES,
     STATUSES,
@@ -174,6 +174,10 @@ def a_run() -> RunView:
         tally.line(home).record(100, 200, sent=10, received=100)
     tally.line(SeriesKey(HIT, "http://host/cart", "POST")).record(200, 500, 50, 60)
     tally.line(SeriesKey(HIT, "http://host/cart", "POST")).record(200, NoAnswer.TIMED_OUT, 50)
+    tally.line(home).phases = Phases(6, 6, 540, 54)
+    for verdict in (Verdict.SUCCESS, Verdict.ERROR):
+        tally.line(SeriesKey(CONNECTION, "host:80", "connect")).record(50, verdict)
+    tally.line(SeriesKey(TIMING, "checkout")).record(500_000, Verdict.SUCCESS)
     tally.merge(verdicts_of(SUCCESS=3, FAILURE=1, ERROR=2, SKIPPED=1))
     # The more frequent one comes first, although it is the later one by its names.
     tally.failures = {
@@ -228,6 +232,7 @@ def test_summary_of_a_run():
             "errors": 0,
             "status": {"200": 6},
             "latency": the_same(6, 100e-6),
+            "phases": {"sending": 1e-6, "waiting": 90e-6, "receiving": 9e-6},
         },
         {
             "name": "http://host/cart",
@@ -236,8 +241,17 @@ def test_summary_of_a_run():
             "errors": 2,
             "status": {"timed out": 1, "500": 1},
             "latency": the_same(2, 200e-6),
+            "phases": {"sending": None, "waiting": None, "receiving": None},
         },
     ]
+    assert summary.pop("connections") == {
+        "opened": 1,
+        "failed": 1,
+        "dns": NO_LATENCY,
+        "connect": the_same(2, 50e-6),
+        "tls": NO_LATENCY,
+    }
+    assert summary.pop("timings") == [{"name": "checkout", "latency": the_same(1, 0.5)}]
     assert summary.pop("websockets") == {
         "opened": 3,
         "closed": 0,
@@ -268,16 +282,7 @@ def test_summary_of_a_run():
             "tests": ["t"],
         },
     ]
-    assert summary.pop("plan") == {
-        "target": "t",
-        "users": [2],
-        "hits": [4],
-        "duration": None,
-        "agents": 0,
-        "server_url": "",
-        "grace": 30.0,
-        "config": {"key": "value"},
-    }
+    assert summary.pop("plan") == a_run().plan.pack()
     assert summary.pop("agents") == [
         {
             "agent_id": "a1",

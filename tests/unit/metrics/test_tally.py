@@ -110,7 +110,7 @@ def test_parts_of_a_newer_peer_are_ignored():
 def test_a_failure_that_comes_twice_counts_twice():
     # Counts are conserved: the second row may not take the place of the first.
     row = ["error", "ValueError", "m", "t", [2, 0.0, 1.0, ["a"]]]
-    (group,) = Tally.unpack([[], [row, row], {}, {}, [], 0]).failures.values()
+    (group,) = Tally.unpack([[], [row, row], {}, {}, [], 0, []]).failures.values()
     assert group.count == 4
 
 

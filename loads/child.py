@@ -1,0 +1,130 @@
+"""A worker process as its supervisor sees it: started, spoken to, read, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+from loads.events import Command, Job, LineReader, WorkerEvent, encode
+from loads.recorder.memory import Memory
+from loads.recorder.reader import RecorderReader
+
+
+class Child:
+    """One worker process, its pipes and its memory.
+
+    ``ready``, ``done`` and ``group`` note what it said of itself: that the test is loaded, that
+    everything is done, and which group of users it ended last; ``warnings`` are those that no delta
+    has carried yet.  ``gone`` means that its last delta was given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        job: Callable[[int, int], Job],
+        libraries: str = "",
+        foreground: bool = False,
+    ) -> None:
+        """``job`` makes the job from the descriptors for events and memory.
+
+        ``libraries`` is a directory with what was installed for the test.  In the foreground, the
+        process has the terminal: its user can be asked things, by a debugger for example.
+        """
+        self.name = name
+        self.memory = Memory.create()
+        self.reader = RecorderReader(self.memory)
+        self.sequence = 0
+        self.users = 0
+        self.ready = False
+        self.done = False
+        self.gone = False
+        self.group = -1
+        self.warnings: set[str] = set()
+        self._foreground = foreground
+        self._lines = LineReader()
+        self.events, events_in = os.pipe()
+        commands_out, self._commands = os.pipe()
+        os.set_blocking(self.events, False)
+        made = job(events_in, self.memory.fd)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "loads.worker", str(commands_out)],
+                stdin=None if foreground else subprocess.DEVNULL,
+                stdout=None if foreground else sys.stderr.fileno(),  # ours is for results
+                pass_fds=(commands_out, events_in, self.memory.fd),
+                cwd=made.root,
+                env={**_environment(made, libraries), **made.plan.env},
+                start_new_session=not foreground,  # Ctrl-C is the supervisor's to handle
+            )
+        finally:
+            os.close(events_in)
+            os.close(commands_out)
+        self.tell(made)
+
+    def tell(self, command: Command) -> None:
+        """Send a command."""
+        with contextlib.suppress(BrokenPipeError):  # it is dead, which will be noticed
+            os.write(self._commands, encode(command))
+
+    def heard(self) -> list[WorkerEvent]:
+        """What it said since the last time."""
+        events: list[WorkerEvent] = []
+        while True:
+            try:
+                data = os.read(self.events, 1 << 16)
+            except BlockingIOError:
+                return events
+            if not data:
+                return events
+            events.extend(self._lines.feed(data))
+
+    @property
+    def exited(self) -> bool:
+        """Whether the process has ended.  It stays a zombie, so that its group's id stays ours."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.process.pid, how) is not None
+
+    def kill(self) -> None:
+        """End the process and whatever the test started in its process group."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                if self._foreground:
+                    os.kill(self.process.pid, signal.SIGKILL)  # its group is our own
+                else:
+                    os.killpg(self.process.pid, signal.SIGKILL)
+
+    def wait(self) -> str:
+        """Reap a process that has exited; say how it did."""
+        return _describe_exit(self.process.wait())
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.kill()
+        self.process.wait()
+        os.close(self._commands)
+        os.close(self.events)
+        self.reader.close()
+
+
+def _environment(job: Job, libraries: str) -> Mapping[str, str]:
+    """Our environment, with our own package importable from whatever directory a worker is in."""
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [path for path in (ours, libraries, *inherited) if path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    if not job.plan.patching:
+        environment["LOADS_NO_PATCHING"] = "1"  # asked for before the job can be read
+    return environment
+
+
+def _describe_exit(status: int) -> str:
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

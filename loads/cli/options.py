@@ -1,0 +1,194 @@
+"""The options of ``loads-runner``, and how they become settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from loads.cli.common import version_option
+from loads.cli.sections import SectionedCommand, option, section
+from loads.config import Configuration, Option, Value, configure, locate_file
+from loads.errors import UsageError
+from loads.outputs.registry import Registry
+
+registry = Registry()
+
+EXCLUSIVE = {
+    (
+        "hits",
+        "duration",
+    ): "Give --hits to run a number of tests, or --duration to run for some time."
+}
+
+#: Options of Loads 1 that are understood, and cannot be carried out yet.
+NOT_YET = (
+    *("ssh", "test-runner", "observer", "detach", "attach"),
+    *("check-cluster", "health-check", "purge-broker"),
+)
+
+
+class RunnerCommand(SectionedCommand):
+    """``loads-runner``: also knows the options that observers will have."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for arg in args:
+            if arg.startswith("--observer-"):
+                raise click.UsageError(f"{arg.partition('=')[0]} is not available yet.", ctx)
+        return super().parse_args(ctx, args)
+
+
+def _output_options() -> list[Any]:
+    """``--output-NAME-OPTION`` for each option that an output of ours declares."""
+    return [
+        option(
+            f"--output-{name}-{declared.name}",
+            metavar="VALUE",
+            help=f"{declared.help}  [default: {declared.default}]",
+        )
+        for name in registry.own
+        for declared in registry.options(name)
+    ]
+
+
+_WHAT = section(
+    "What to run",
+    option("--config", metavar="PATH", help="File with options: INI, or TOML if it ends in .toml."
+           "  [default: loads.toml, or [tool.loads] in pyproject.toml]"),
+    option("--test-dir", metavar="DIR", default=".", show_default=True,
+           help="The directory that the test is imported from."),
+    option("--server-url", metavar="URL", help="What self.server_url is in the test."),
+    option("--env", multiple=True, metavar="NAME[=VALUE]",
+           help="Variable for the test, by default with its value from here.  [repeatable]"),
+    option("--project-name", metavar="NAME", help="self.config['project_name'] in the test."),
+    option("--user-id", metavar="NAME", help="self.config['user_id']: who runs the test."),
+    option("--test-runner", metavar="COMMAND", hidden=True),
+)  # fmt: skip
+_LOAD = section(
+    "Load",
+    option("-u", "--users", metavar="N[:N...]", default="1", show_default=True,
+           help="Virtual users; several numbers are groups, run one after the other."),
+    option("--hits", metavar="N[:N...]",
+           help="How often each user runs the test.  [default: 1]"),
+    option("-d", "--duration", metavar="TIME",
+           help="How long each group runs, instead of --hits: 90, 90s, 5m, 1h."),
+    option("--grace", metavar="TIME", default="30", show_default=True,
+           help="How long running tests may take to finish once the run is to end."),
+    option("--workers", metavar="N",
+           help="Worker processes of a local run.  [default: one per core]"),
+    option("--no-dns-resolve", is_flag=True,
+           help="Look names up for each connection, not once per worker."),
+)  # fmt: skip
+_CLUSTER = section(
+    "Cluster",
+    option("-a", "--agents", metavar="N",
+           help="Run on N agents of the broker; each runs all users."),
+    option("-b", "--broker", metavar="ENDPOINT",
+           help="The broker's frontend.  [default: this user's own, on this machine]"),
+    option("--zmq-publisher", metavar="ENDPOINT",
+           help="Where to follow the run.  [default: what the broker says]"),
+    option("--ping-broker", is_flag=True, help="Show what the broker is and has, and exit."),
+    option("--ssh", metavar="USER@HOST:PORT", hidden=True),
+    option("--detach", is_flag=True, hidden=True),
+    option("--attach", is_flag=False, flag_value="", metavar="[RUN]", hidden=True),
+    option("--check-cluster", is_flag=True, hidden=True),
+    option("--health-check", is_flag=True, hidden=True),
+    option("--purge-broker", is_flag=True, hidden=True),
+    option("--observer", multiple=True, metavar="NAME", hidden=True),
+)  # fmt: skip
+_FILES = section(
+    "Files that agents need",
+    option("--include-file", multiple=True, metavar="PATTERN",
+           help="Files, directories or patterns such as 'data/*.json' to send.  [repeatable]"),
+    option("--python-dep", multiple=True, metavar="PACKAGE",
+           help="What pip is to install there for the test.  [repeatable]"),
+)  # fmt: skip
+_OUTPUT = section(
+    "Output",
+    option("--output", multiple=True, metavar="NAME",
+           help=f"What to do with results: {', '.join(registry.names)}.  "
+           "[default: console; repeatable]"),
+    *_output_options(),
+    option("--url-names", metavar="template|exact", default="template", show_default=True,
+           help="Count /users/1 and /users/2 as one URL, or as two."),
+    option("--quiet", is_flag=True, help="Show nothing but errors and warnings."),
+)  # fmt: skip
+_DEBUGGING = section(
+    "Debugging",
+    option("--debug", is_flag=True,
+           help="Run in one process, in the foreground, where breakpoint() works."),
+    option("-v", "--verbose", count=True,
+           help="With --debug, or as -vv, show every request and answer."),
+    option("--no-patching", is_flag=True,
+           help="Leave blocking calls of the test as they are; users then wait for each other."),
+    option("--batched", is_flag=True, help="Accepted for Loads 1; results always travel so."),
+)  # fmt: skip
+
+
+def runner_options(command: Any) -> Any:
+    """Decorate the command with all of its options, sections in the order of the help."""
+    command = version_option(command)
+    for decorate in (_DEBUGGING, _OUTPUT, _FILES, _CLUSTER, _LOAD, _WHAT):
+        command = decorate(command)
+    return click.argument("fqn", metavar="[TEST]", required=False)(command)
+
+
+def gather(context: click.Context, environ: Mapping[str, str], directory: Path) -> Configuration:
+    """The settings of a command from all their sources; warnings go to standard error.
+
+    Raises :class:`UsageError` for what cannot be understood.
+    """
+    params = [param for param in context.command.params if param.expose_value]
+    given = {
+        _name(param): _value(context.params[param.name])
+        for param in params
+        if param.name and context.get_parameter_source(param.name) is _TYPED
+        and context.params[param.name] is not None
+    }  # fmt: skip
+    named = given.get("config") or environ.get("LOADS_CONFIG") or ""
+    settings = configure(
+        map(_option, params), given, environ, locate_file(str(named), directory), EXCLUSIVE
+    )
+    for line in settings.warnings:
+        click.echo(line, err=True)
+    _refuse_what_is_not_there_yet(settings)
+    return settings
+
+
+_TYPED = click.core.ParameterSource.COMMANDLINE
+
+
+def _refuse_what_is_not_there_yet(settings: Configuration) -> None:
+    for name in NOT_YET:
+        setting = settings.settings.get(name)
+        if setting is not None and setting.value is not False:
+            where = f" ({setting.where})" if setting.where else ""
+            raise UsageError(
+                f"{setting.spelling}{where} is not available yet.",
+                "It is an option of Loads 1 that this version does not have so far.",
+            )
+
+
+def _name(param: click.Parameter) -> str:
+    return (param.name or "").replace("_", "-")
+
+
+def _option(param: click.Parameter) -> Option:
+    default = param.default if isinstance(param.default, str) else None
+    if param.multiple:
+        return Option(_name(param), "list")
+    if getattr(param, "is_flag", False) and not getattr(param, "count", False):
+        return Option(_name(param), "flag" if isinstance(param.type, _BOOL) else "text")
+    return Option(_name(param), "text", default)
+
+
+_BOOL = type(click.BOOL)
+
+
+def _value(value: Any) -> Value:
+    """What click gives, as settings have it."""
+    if isinstance(value, (bool, tuple)):
+        return value
+    return str(value)

@@ -1,0 +1,194 @@
+"""From settings to what they ask for: a target, a plan, files and outputs."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from loads.cli.options import registry
+from loads.config import Configuration, Source
+from loads.errors import UsageError
+from loads.outputs.base import Output
+from loads.plan import RunPlan, parse_cycle, parse_duration
+from loads.target import Target, find_target
+from loads.transport.endpoints import default_endpoints
+
+#: The settings that a test can look up in ``self.config``.  Where the cluster is, the variables
+#: for the test and what outputs are told may hold secrets, and a plan is shown to many.
+TOLD = (
+    *("fqn", "server-url", "test-dir", "project-name", "user-id"),
+    *("users", "hits", "duration", "grace", "workers", "agents"),
+    *("include-file", "python-dep", "url-names"),
+    *("no-patching", "no-dns-resolve", "quiet", "debug", "verbose"),
+)
+
+
+def find_test(settings: Configuration) -> Target:
+    """What is to be run.  Raises :class:`UsageError` when there is no such thing."""
+    root = settings.read("test-dir", _directory) or Path.cwd()
+    target = settings.read("fqn", partial(find_target, directory=root))
+    if target is None:
+        raise UsageError(
+            "There is no test to run.",
+            "Name it as package.module.Class.test_method or path/test_file.py::Class::test_method, "
+            "or as fqn in a configuration file.",
+        )
+    return target
+
+
+def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str]) -> RunPlan:
+    """The plan of a run.  Raises :class:`UsageError` for what cannot be planned."""
+    agents = settings.read("agents", _agents) or 0
+    if not agents and settings.source("broker") is Source.COMMAND_LINE:
+        raise UsageError(
+            "--broker is given, but not how many of its agents to run on.", "Add -a N."
+        )
+    users = settings.read("users", partial(parse_cycle, "users")) or ()
+    duration = settings.read("duration", partial(_time, "duration"))
+    hits = settings.read("hits", partial(parse_cycle, "hits")) or (() if duration else (1,))
+    grace = settings.read("grace", partial(_time, "grace")) or 0.0
+    numbers = {
+        "users": ":".join(map(str, users)),
+        "hits": ":".join(map(str, hits)),
+        "duration": f"{duration:.15g}" if duration else "",
+        "grace": f"{grace:.15g}",
+    }
+    return RunPlan(
+        target=target.name,
+        paths=target.paths,
+        users=users,
+        hits=hits,
+        duration=duration,
+        agents=agents,
+        grace=grace,
+        server_url=settings.text("server-url"),
+        env=dict(settings.read_items("env", partial(_variable, environ))),
+        python_deps=settings.items("python-dep"),
+        url_names=settings.read("url-names", partial(_as_planned, "url_names")) or "template",
+        patching=not settings.flag("no-patching"),
+        resolve_once=not settings.flag("no-dns-resolve"),
+        config={k: v for k, v in (_told(settings, target, agents) | numbers).items() if v},
+    )
+
+
+def files_of(settings: Configuration, target: Target) -> list[str]:
+    """What is to travel beside the code: patterns, relative to the project."""
+    own = [glob.escape(name) for path in settings.files if (name := _inside(path, target))]
+    return [*settings.items("include-file"), *own]
+
+
+def find_frontend(settings: Configuration) -> str:
+    """The frontend of the broker."""
+    return settings.text("broker") or default_endpoints().frontend
+
+
+def worker_limit(settings: Configuration) -> int | None:
+    """How many processes a local run has at most; None when that is not said."""
+    return settings.read("workers", _workers)
+
+
+def debug_level(settings: Configuration) -> int:
+    """0, or 1 for a run in the foreground, or 2 for one that also shows what it sends and gets."""
+    verbose = settings.read("verbose", partial(_whole, "verbose")) or 0
+    if verbose > 1 or (verbose and settings.flag("debug")):
+        return 2
+    return int(settings.flag("debug"))
+
+
+def build_outputs(settings: Configuration) -> list[tuple[str, Output]]:
+    """The outputs asked for, each with its options; ``--quiet`` takes the console away."""
+    named = ["console" if n == "stdout" else n for n in settings.items("output")]  # v1's name
+    chosen = list(dict.fromkeys(named or ["console"]))
+    if settings.flag("quiet"):
+        chosen = [name for name in chosen if name != "console"]
+    return [(name, _output(name, settings)) for name in chosen]
+
+
+def _output(name: str, settings: Configuration) -> Output:
+    try:
+        declared = registry.options(name)
+    except UsageError as error:
+        raise settings.settings["output"].blame(error.message, error.hint) from error
+    full_names = {option.name: f"output-{name}-{option.name}" for option in declared}
+    return registry.build(
+        name,
+        {k: settings.text(full) for k, full in full_names.items() if full in settings.settings},
+    )
+
+
+def _told(settings: Configuration, target: Target, agents: int) -> dict[str, str]:
+    """The user's own settings, and those of ours that a test may want to know."""
+    told = dict(settings.extra)
+    for name in TOLD:
+        if name in settings.settings:
+            value = settings.settings[name].value
+            items = value if isinstance(value, tuple) else (str(value) if value else "",)
+            told[name.replace("-", "_")] = ",".join(items)
+    for path in settings.files:
+        # an agent has the file where the test's code is, which is also the working directory
+        told["config"] = (agents and _inside(path, target)) or str(path)
+    return told
+
+
+def _inside(path: Path, target: Target) -> str:
+    """The path relative to the project; empty when it is not in there."""
+    try:
+        return str(path.resolve().relative_to(target.project.resolve()))
+    except ValueError:
+        return ""
+
+
+# -- texts that mean something -------------------------------------------------------------------
+
+
+def _directory(text: str) -> Path:
+    root = Path(text).absolute()
+    if not root.is_dir():
+        raise UsageError(f"There is no directory {root}.", "Name another with --test-dir.")
+    return root
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--{name} {text} is not a number.", "Give a whole number.") from None
+
+
+def _agents(text: str) -> int:
+    number = _whole("agents", text)
+    if number < 1:
+        raise UsageError(f"--agents {number} cannot be run.", "Give 1 or more.")
+    return int(_as_planned("agents", number))
+
+
+def _workers(text: str) -> int:
+    from loads.protocol.messages import MAX_WORKERS
+
+    number = _whole("workers", text)
+    if not 1 <= number <= MAX_WORKERS:
+        raise UsageError(f"--workers {number} cannot be had.", f"Give 1 to {MAX_WORKERS:,}.")
+    return number
+
+
+def _time(name: str, text: str) -> float:
+    return float(_as_planned(name, parse_duration(text)))
+
+
+def _as_planned(name: str, value: Any) -> Any:
+    """A value that passes the plan's own rules, asked now, while it is known who gave the value."""
+    return getattr(RunPlan("test", **{name: value}), name)
+
+
+def _variable(environ: Mapping[str, str], text: str) -> tuple[str, str]:
+    name, given, value = text.partition("=")
+    if not name:
+        raise UsageError(f"--env {text} has no name.", "As in --env NAME or --env NAME=VALUE.")
+    if not given and name not in environ:
+        raise UsageError(
+            f"--env {name}: there is no such variable here.", f"Set it, or give --env {name}=VALUE."
+        )
+    return name, value if given else environ[name]

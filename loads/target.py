@@ -1,0 +1,91 @@
+"""What the user names as the test to run, and where its code is.
+
+Two spellings name a test: ``package.module.Class.method``, as Python would import it, and
+``path/test_shop.py::TestShop::test_cart``, as pytest prints it.  Both come to the same: a dotted
+name and the directories that it is imported from.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from loads.errors import TargetError
+
+_PARAMETERS = re.compile(r"\[.*\]$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A test and its place.
+
+    ``name`` is its dotted name; ``project`` the directory that all of the user's code is below;
+    ``paths`` the directories, relative to ``project``, that imports are looked for in; ``top`` the
+    file or directory of the top-level module or package that holds it.
+    """
+
+    name: str
+    project: Path
+    paths: tuple[str, ...]
+    top: Path
+
+
+def find_target(text: str, directory: Path) -> Target:
+    """Find what ``text`` names, from ``directory``.
+
+    Nothing is imported: whether the module holds such a test shows when a worker loads it.
+    Raises :class:`TargetError` when there is no such module.
+    """
+    if "::" in text or text.endswith(".py"):
+        return _by_path(text, directory)
+    top = text.split(".", maxsplit=1)[0]
+    for candidate in (directory / top, directory / f"{top}.py"):
+        if candidate.is_dir() or candidate.is_file():
+            return Target(text, directory, (".",), candidate)
+    return _installed(text, top, directory)
+
+
+def _by_path(text: str, directory: Path) -> Target:
+    """A pytest node id.  Packages are found as pytest does: upwards while there is an __init__."""
+    name, *parts = text.split("::")
+    path = Path(directory, name).resolve()
+    if not path.is_file():
+        raise TargetError(
+            f"There is no file {name!r} in {directory}.",
+            "A node id is written as path/test_shop.py::TestShop::test_cart.",
+        )
+    if parts and _PARAMETERS.search(parts[-1]):
+        raise TargetError(
+            f"{text} is a case of a parametrised test, which cannot be run alone.",
+            "Write a test of its own for it.",
+        )
+    root, module = path.parent, [path.stem]
+    while (root / "__init__.py").is_file():
+        module.insert(0, root.name)
+        root = root.parent
+    project = directory.resolve()
+    if not root.is_relative_to(project):
+        project = root
+    here = root.relative_to(project).as_posix()
+    paths = (here,) if here == "." else (here, ".")
+    top = path if len(module) == 1 else root / module[0]
+    return Target(".".join((*module, *parts)), project, paths, top)
+
+
+def _installed(text: str, top: str, directory: Path) -> Target:
+    """A module that is installed rather than below the directory."""
+    try:
+        spec = importlib.util.find_spec(top) if top.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is not None and spec.origin and spec.origin.endswith(".py"):
+        origin = Path(spec.origin)
+        found = origin.parent if origin.name == "__init__.py" else origin
+        return Target(text, found.parent, (".",), found)
+    raise TargetError(
+        f"There is no module {top!r} in {directory}.",
+        "Run the command in the directory that holds the test, and name it as "
+        "package.module.Class.test_method or path/test_file.py::Class::test_method.",
+    )

@@ -1,0 +1,186 @@
+"""A broker's core on a stage: who says what to it, and what it does then.
+
+A scene keeps the time, knows the address of each agent, and checks after every event what must
+always hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from loads.broker.actions import (
+    Action,
+    Event,
+    FromAgent,
+    FromClient,
+    Log,
+    Publish,
+    Tick,
+    ToAgent,
+    ToClient,
+)
+from loads.broker.core import Core, Settings
+from loads.broker.state import Run
+from loads.metrics.series import HIT, SeriesKey
+from loads.metrics.tally import Tally
+from loads.plan import RunPlan
+from loads.protocol import messages as m
+from loads.protocol.dialogue import State
+
+CLIENT = b"client"
+HEARTBEAT, TIMEOUT = 1.0, 10.0
+
+
+def hits(number: int) -> Tally:
+    """A tally of so many hits."""
+    tally = Tally()
+    for _ in range(number):
+        tally.line(SeriesKey(HIT, "http://target/", "GET")).record(1000, 200)
+    return tally
+
+
+def plan(agents: int = 1, **settings) -> RunPlan:
+    return RunPlan("shop.test_cart", agents=agents, **settings)
+
+
+def check(core: Core) -> None:
+    """What holds between any two events."""
+    for agent in core.agents.values():
+        if agent.run_id:
+            run = core.runs[agent.run_id]
+            assert run.state != "ended", f"{agent.agent_id} is kept by a run that is over"
+            assert not run.parts[agent.agent_id].is_over
+    for run in core.runs.values():
+        assert run.ledger.total.hits == sum(a.tally.hits for a in run.ledger.accounts.values())
+        assert (run.state == "ended") == bool(run.status)
+        for part in run.parts.values():
+            agent = core.agents.get(part.agent_id)
+            attended = agent is not None and agent.run_id == run.run_id
+            assert attended or part.is_over, f"nobody will ever end {part} of {run.run_id}"
+        if run.state == "ended":
+            assert all(part.is_over for part in run.parts.values())
+            assert not run.ledger.open_sources or run.status in ("failed", "stopped")
+
+
+def told(actions: Iterable[Action]) -> list[Action]:
+    """What is said to one peer, without what is published."""
+    return [action for action in actions if isinstance(action, ToAgent | ToClient)]
+
+
+class Scene:
+    """A broker, the agents that it knows, and a client."""
+
+    def __init__(self, **settings) -> None:
+        settings = {"heartbeat": HEARTBEAT, "agent_timeout": TIMEOUT, **settings}
+        self.core = Core(Settings(**settings))
+        self.now = 1000.0
+        self.logs: list[str] = []
+        self.peers: dict[str, bytes] = {}
+        self.attempts: dict[str, int] = {}
+
+    # -- events ------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> list[Action]:
+        """What is done about an event; what is logged goes to ``logs``."""
+        actions = self.core.handle(event, self.now)
+        check(self.core)
+        self.logs += [action.text for action in actions if isinstance(action, Log)]
+        return [action for action in actions if not isinstance(action, Log)]
+
+    def says(self, name: str, *messages: m.Message) -> list[Action]:
+        """An agent says something."""
+        peer = self.peers.setdefault(name, name.encode())
+        return [action for said in messages for action in self.feed(FromAgent(peer, said))]
+
+    def asks(self, message: m.Message, fresh_id: str = "r1") -> list[Action]:
+        """The client asks for something."""
+        return self.feed(FromClient(CLIENT, message, fresh_id))
+
+    def passes(self, seconds: float, *alive: str) -> list[Action]:
+        """Time passes, in which the agents in ``alive`` keep sending heartbeats."""
+        actions, end = [], self.now + seconds
+        while self.now < end:
+            self.now = min(self.now + HEARTBEAT, end)
+            for name in alive:
+                actions += self.says(name, m.Heartbeat())
+            actions += self.feed(Tick())
+        return actions
+
+    # -- stories -----------------------------------------------------------------------------
+
+    def registers(self, name: str, run_id: str = "", workers: int = 2) -> list[Action]:
+        """An agent registers, or does so anew."""
+        self.attempts[name] = self.attempts.get(name, 0) + 1
+        return self.says(name, register(name, run_id, workers, self.attempts[name]))
+
+    def reconnects(self, name: str, run_id: str = "") -> list[Action]:
+        """An agent's connection was broken: it registers anew, under another address."""
+        self.peers[name] = self.peers[name] + b"'"
+        return self.registers(name, run_id)
+
+    def prepares(self, *names: str, run_id: str = "r1", **settings) -> Run:
+        """These agents register, unless they have, and are given a run."""
+        for name in names:
+            if name not in self.core.agents:
+                self.registers(name)
+        self.asks(submit(plan(len(names), **settings)), run_id)
+        return self.core.runs[run_id]
+
+    def runs(self, *names: str, run_id: str = "r1", **settings) -> Run:
+        """A run that goes on, on these agents, each with workers ``<name>/0`` and ``<name>/1``."""
+        run = self.prepares(*names, run_id=run_id, **settings)
+        for name in names:
+            self.says(name, ready(name, run_id))
+        assert run.state == "running"
+        return run
+
+    def ends(self, name: str, run_id: str = "r1") -> list[Action]:
+        """Both workers of an agent end without a hit, and the agent has finished."""
+        last = [report(f"{name}/{i}", self._next(f"{name}/{i}", run_id), 0, run_id,
+                       ended="finished") for i in (0, 1)]  # fmt: skip
+        return self.says(name, *last, m.Finished(run_id))
+
+    def _next(self, worker: str, run_id: str) -> int:
+        return self.core.runs[run_id].ledger.accounts[worker].last + 1
+
+    # -- expectations ------------------------------------------------------------------------
+
+    def to(self, name: str, message: m.Message) -> ToAgent:
+        return ToAgent(self.peers[name], message)
+
+    def published(self, run: Run, tally: Tally | None = None) -> Publish:
+        """The update that was published last, if it had this in it."""
+        return Publish(run.run_id, m.Update(run.number, run.view(tally or Tally())))
+
+    def state_of(self, name: str) -> State:
+        """Where the broker takes its dialogue with an agent to be."""
+        return self.core.agents[name].link.state
+
+
+WELCOME = m.Welcome(HEARTBEAT, TIMEOUT)
+WELCOME_BACK = m.WelcomeBack(HEARTBEAT, TIMEOUT)
+
+
+def register(name: str, run_id: str = "", workers: int = 2, attempt: int = 1) -> m.Register:
+    return m.Register(name, f"{name}.example", 42, workers, "2.0", run_id, attempt)
+
+
+def submit(wanted: RunPlan, request: int = 1) -> m.Submit:
+    return m.Submit(request, wanted, "digest", b"bundle")
+
+
+def prepare(wanted: RunPlan, run_id: str = "r1") -> m.Prepare:
+    return m.Prepare(run_id, wanted, "digest", b"bundle")
+
+
+def ready(name: str, run_id: str = "r1") -> m.Ready:
+    return m.Ready(run_id, (f"{name}/0", f"{name}/1"))
+
+
+def report(worker: str, sequence: int, number: int, run_id: str = "r1", **said) -> m.Report:
+    """Delta number ``sequence`` of a worker, with ``number`` hits."""
+    return m.Report(run_id, worker, sequence, hits(number), **said)
+
+
+def acknowledge(worker: str, sequence: int, run_id: str = "r1") -> m.Acknowledge:
+    return m.Acknowledge(run_id, worker, sequence)

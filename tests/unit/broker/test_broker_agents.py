@@ -1,0 +1,107 @@
+"""How agents come, stay and go."""
+
+from __future__ import annotations
+
+import pytest
+
+from loads.broker.actions import FromAgent, Tick, ToAgent, WrongVersion
+from loads.protocol import messages as m
+from loads.protocol.dialogue import State
+from tests.unit.broker.scene import WELCOME, Scene, register
+
+
+def test_an_agent_that_registers_is_welcome():
+    scene = Scene()
+    assert scene.says("a", register("a")) == [scene.to("a", WELCOME)]
+    assert scene.logs == ["Agent a on a.example registered with 2 workers; 1 in all."]
+    assert scene.core.agents["a"].workers == 2
+    assert scene.state_of("a") is State.IDLE
+
+
+def test_a_registration_that_is_repeated_is_answered_again_and_changes_nothing():
+    scene = Scene()
+    scene.says("a", register("a"))
+    before = scene.core.agents["a"]
+    assert scene.says("a", register("a")) == [scene.to("a", WELCOME)]
+    assert scene.core.agents["a"] is before
+    assert len(scene.logs) == 1
+
+
+def test_a_repeated_registration_that_crosses_a_plan_does_not_call_the_run_off():
+    scene = Scene()
+    scene.says("a", register("a"))
+    run = scene.prepares("a")
+    assert scene.says("a", register("a")) == [scene.to("a", WELCOME)]
+    assert (run.state, scene.state_of("a")) == ("preparing", State.PREPARING)
+
+
+def test_who_speaks_without_having_registered_is_asked_who_it_is():
+    scene = Scene()
+    assert scene.says("a", m.Heartbeat()) == [scene.to("a", m.WhoAreYou())]
+
+
+def test_who_leaves_without_having_registered_is_not_asked_back():
+    assert Scene().says("a", m.Bye("")) == []
+
+
+def test_the_old_address_of_an_agent_that_reconnected_is_a_strangers():
+    scene = Scene()
+    scene.registers("a")
+    scene.reconnects("a")
+    assert scene.feed(FromAgent(b"a", m.Heartbeat())) == [ToAgent(b"a", m.WhoAreYou())]
+    assert scene.says("a", m.Heartbeat()) == []
+
+
+def test_an_agent_that_leaves_is_forgotten():
+    scene = Scene()
+    scene.registers("a")
+    assert scene.says("a", m.Bye("it was asked to")) == []
+    assert scene.core.agents == {}
+    assert scene.logs[-1] == "Agent a left; 0 remain."
+
+
+def test_a_heartbeat_is_sent_when_there_was_nothing_to_say_for_an_interval():
+    scene = Scene()
+    scene.registers("a")
+    scene.now += 0.9
+    assert scene.feed(Tick()) == []
+    scene.now += 0.1
+    assert scene.feed(Tick()) == [scene.to("a", m.Heartbeat())]
+    assert scene.feed(Tick()) == []
+
+
+@pytest.mark.parametrize(
+    "sign", [m.Heartbeat(), m.Report("r9", "a/0", 1, m.Tally()), m.Finished("r9"), register("a")]
+)
+def test_any_message_is_a_sign_of_life(sign):
+    scene = Scene()
+    scene.says("a", register("a"))
+    scene.passes(8)
+    scene.says("a", sign)
+    scene.passes(8)
+    assert "a" in scene.core.agents
+
+
+def test_an_agent_that_is_silent_for_too_long_is_lost():
+    scene = Scene()
+    scene.registers("a")
+    scene.registers("b")
+    scene.passes(10, "b")
+    assert set(scene.core.agents) == {"a", "b"}
+    scene.passes(1, "b")
+    assert set(scene.core.agents) == {"b"}
+    assert scene.logs[-1] == "Agent a is lost: silent for 11 s."
+
+
+def test_an_agent_of_another_version_is_sent_away_with_the_reason():
+    event = WrongVersion(b"x", "Version 3 here, 2 there.", "Upgrade it.")
+    rejected = m.Rejected("Version 3 here, 2 there.", "Upgrade it.")
+    assert Scene().feed(event) == [ToAgent(b"x", rejected)]
+
+
+def test_what_an_agent_may_not_say_is_logged_and_without_effect():
+    scene = Scene()
+    run = scene.prepares("a")
+    assert scene.says("a", m.Finished("r1")) == []
+    assert scene.logs[-1] == "Agent a: The agent may not send Finished when preparing."
+    assert (run.state, scene.state_of("a")) == ("preparing", State.PREPARING)

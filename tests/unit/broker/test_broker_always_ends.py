@@ -1,0 +1,114 @@
+"""Whatever agents and clients say, nothing is raised, and every run ends."""
+
+from __future__ import annotations
+
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from loads.broker.actions import FromAgent, WrongVersion
+from loads.protocol import messages as m
+from tests.unit.broker.scene import Scene, plan, register, report, submit
+from tests.unit.strategies import quick
+
+NAMES = ("a", "b")
+MINE = "its run"  #: stands for the run that the broker has given to the agent who speaks
+
+names = st.sampled_from(NAMES)
+run_ids = st.sampled_from([MINE, MINE, MINE, "r0", "r1", "none"])
+workers = st.sampled_from([f"{name}/{i}" for name in NAMES for i in (0, 1)])
+reports = st.builds(
+    lambda run_id, worker, sequence, ended: report(worker, sequence, 1, run_id, ended=ended),
+    run_ids,
+    workers,
+    st.integers(1, 3),
+    st.sampled_from(["", "", "finished", "stopped", "lost"]),
+)
+from_agent = st.one_of(
+    reports,
+    st.builds(m.Finished, run_ids),
+    st.builds(m.CannotRun, run_ids, st.integers(0, 9), st.just("It cannot.")),
+    st.builds(m.Ready, run_ids, st.lists(workers, min_size=1, unique=True).map(tuple)),
+    st.builds(m.Bye),
+    st.builds(m.Heartbeat),
+)
+events = st.one_of(
+    st.tuples(st.just("says"), names, from_agent),
+    st.tuples(st.just("says"), names, from_agent),
+    st.tuples(st.just("ready"), names),
+    st.tuples(st.just("registers"), names, st.sampled_from(["", MINE, "r0"]), st.booleans()),
+    st.tuples(st.just("runs"), st.integers(1, 2)),
+    st.tuples(st.just("asks"), st.builds(m.StopRun, st.just(1), run_ids, st.sampled_from([0, 9]))),
+    st.tuples(st.just("asks"), st.builds(m.GetRun, st.just(1), run_ids)),
+    st.tuples(st.just("passes"), st.sampled_from([0.1, 1, 6, 11])),
+    st.tuples(st.just("impostor"), names, names),
+    st.tuples(st.just("stranger"), names),
+)
+
+
+class Chaos(Scene):
+    """Plays events that make some sense, or none."""
+
+    def __init__(self) -> None:
+        super().__init__(prepare_timeout=30, stop_slack=5, kept_runs=3)
+        self.submitted = 0
+
+    def its_run(self, name: str) -> str:
+        agent = self.core.agents.get(name)
+        return agent.run_id if agent and agent.run_id else "none"
+
+    def play(self, kind: str, *details) -> None:
+        getattr(self, f"play_{kind}")(*details)
+
+    def play_says(self, name: str, message: m.Message) -> None:
+        if getattr(message, "run_id", "") == MINE:
+            message = type(message)(**{**vars(message), "run_id": self.its_run(name)})
+        self.says(name, message)
+
+    def play_ready(self, name: str) -> None:
+        self.says(name, m.Ready(self.its_run(name), (f"{name}/0", f"{name}/1")))
+
+    def play_registers(self, name: str, run_id: str, moved: bool) -> None:
+        run_id = self.its_run(name) if run_id == MINE else run_id
+        self.peers.setdefault(name, name.encode())
+        if moved:
+            self.reconnects(name, run_id)
+        else:
+            self.registers(name, run_id)
+
+    def play_runs(self, agents: int) -> None:
+        for name in NAMES[:agents]:
+            if name not in self.core.agents:
+                self.registers(name)
+        self.asks(submit(plan(agents, grace=1)), f"r{self.submitted}")
+        self.submitted += 1
+
+    def play_asks(self, message: m.Message) -> None:
+        if message.run_id == MINE:
+            message = type(message)(**{**vars(message), "run_id": f"r{self.submitted - 1}"})
+        self.asks(message)
+
+    def play_passes(self, seconds: float) -> None:
+        self.passes(seconds)
+
+    def play_impostor(self, name: str, other: str) -> None:
+        """One agent registers under the other's name."""
+        self.says(name, register(other, "", attempt=7))
+
+    def play_stranger(self, name: str) -> None:
+        self.feed(FromAgent(b"?", m.Heartbeat()))
+        self.feed(WrongVersion(self.peers.get(name, b"?"), "Other version.", ""))
+
+
+@quick
+@given(st.lists(events, max_size=25))
+def test_every_run_ends_when_all_fall_silent(story):
+    scene = Chaos()
+    note("\n".join(map(str, story)))
+    scene.play("runs", 2)
+    for event in story:
+        scene.play(*event)
+    scene.passes(60)
+    assert [run.run_id for run in scene.core.runs.values() if run.state != "ended"] == []
+    assert len(scene.core.runs) <= 3
+    assert scene.core.agents == {}
+    assert scene.passes(1) == []

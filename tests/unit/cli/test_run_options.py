@@ -1,0 +1,345 @@
+"""What ``loads-runner`` makes of its command line, its variables and its files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from loads.cli import planning, run
+from loads.cli.options import RunnerCommand, gather, runner_options
+from loads.config import Configuration
+from loads.errors import UsageError
+from loads.plan import RunPlan
+
+TEST = "test_shop.TestShop.test_buy"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's project, as the current directory; nothing of Loads in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("LOADS_BROKER", "LOADS_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "test_shop.py").write_text("")
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def gathered(line: str, environ: dict[str, str] | None = None) -> Configuration:
+    """The settings that a command line makes, with the real options and without the command."""
+    found: list[Configuration] = []
+
+    @click.command(cls=RunnerCommand)
+    @runner_options
+    @click.pass_context
+    def command(context: click.Context, **_: object) -> None:
+        found.append(gather(context, environ or {}, Path.cwd()))
+
+    command.main(shlex.split(line), standalone_mode=False)
+    return found[0]
+
+
+def planned(line: str, environ: dict[str, str] | None = None) -> RunPlan:
+    """The plan that a command line makes."""
+    settings = gathered(line, environ)
+    return planning.make_plan(settings, planning.find_test(settings), environ or {})
+
+
+def invoke(line: str, **environ: str) -> Result:
+    """The outcome of a command that starts no process."""
+    return CliRunner().invoke(run.main, shlex.split(line), env=environ, prog_name="loads-runner")
+
+
+# -- the plan ------------------------------------------------------------------------------------
+
+PLANS: list[tuple[str, dict[str, Any]]] = [
+    ("", {}),
+    ("-u 10:20:30", {"users": (10, 20, 30)}),
+    ("--users=7 --hits 5:10", {"users": (7,), "hits": (5, 10)}),
+    ("-d 90", {"hits": (), "duration": 90.0}),
+    ("--duration 5m", {"hits": (), "duration": 300.0}),
+    ("-a 3", {"agents": 3}),
+    ("-a 3 -b tcp://10.0.0.5:7780", {"agents": 3}),
+    ("--server-url http://localhost:9000", {"server_url": "http://localhost:9000"}),
+    ("--grace 1m", {"grace": 60.0}),
+    ("--grace 0", {"grace": 0.0}),
+    (
+        "--python-dep rich --python-dep 'requests>=2,<3'",
+        {"python_deps": ("rich", "requests>=2,<3")},
+    ),
+    ("--env A=1 --env B --env C==", {"env": {"A": "1", "B": "b", "C": "="}}),
+    ("--url-names exact", {"url_names": "exact"}),
+    ("--no-patching", {"patching": False}),
+    ("--no-dns-resolve", {"resolve_once": False}),
+    ("--batched", {}),
+    ("--quiet --output null --project-name shop --user-id me", {}),
+]
+
+
+@pytest.mark.parametrize(("line", "fields"), PLANS)
+def test_the_plan_of_a_command_line(here: Path, line: str, fields: dict[str, Any]) -> None:
+    plan = planned(f"{TEST} {line}", {"B": "b"})
+    assert replace(plan, config={}) == RunPlan(**{"target": TEST, **fields})
+
+
+V1_LINES = [
+    f"{TEST}",
+    f"{TEST} -u 10 --hits 10",
+    f"{TEST} --users 10:20 --duration 30",
+    f"{TEST} -u 100 -d 30 -a 4 -b ipc:///tmp/loads-front.ipc",
+    f"{TEST} -u 1000 --hits 1 --output stdout",
+    f"{TEST} --output null --quiet",
+    f"{TEST} --hits 2 --server-url=http://localhost:9000 --no-dns-resolve",
+    f"{TEST} -a 2 --test-dir . --include-file '*.py' --include-file data --python-dep ws4py",
+    f"{TEST} -a 2 --zmq-publisher ipc:///tmp/loads-publisher.ipc --batched",
+    f"{TEST} --no-patching --project-name shop --user-id tarek",
+    "--config=./v1.ini",
+    f"--config v1.ini --server-url=http://localhost:5000 {TEST}",
+    f"--config v1.ini -u 3 --hits 4 {TEST}",
+]
+
+
+@pytest.mark.parametrize("line", V1_LINES)
+def test_a_command_line_of_loads_1_is_a_plan(here: Path, line: str) -> None:
+    (here / "v1.ini").write_text(
+        f"[loads]\nfqn = {TEST}\nagents = 4\ninclude_file = *.py\n    data\n"
+        "users = 5\nduration = 30\nquiet = True\n"
+    )
+    assert planned(line).target == TEST
+
+
+def test_a_file_of_loads_1_is_a_plan(here: Path) -> None:
+    (here / "v1.ini").write_text(
+        f"[loads]\nfqn = {TEST}\nagents = 4\n\ninclude_file = *.py\n               data\n"
+        "users = 5\nduration = 30\ntoken = abc\n"
+    )
+    settings = gathered("--config v1.ini -u 6")
+    target = planning.find_test(settings)
+    plan = planning.make_plan(settings, target, {})
+    assert (plan.agents, plan.users, plan.hits, plan.duration) == (4, (6,), (), 30.0)
+    assert planning.files_of(settings, target) == ["*.py", "data", "v1.ini"]
+    assert plan.config == {
+        "token": "abc",
+        "config": "v1.ini",
+        "fqn": TEST,
+        "agents": "4",
+        "users": "6",
+        "duration": "30",
+        "grace": "30",
+        "test_dir": ".",
+        "include_file": "*.py,data",
+        "url_names": "template",
+    }
+
+
+@pytest.mark.parametrize("name", ["loads.ini", "loads.toml"])
+def test_the_example_files(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[3]
+    monkeypatch.chdir(root)
+    settings = gathered(f"--config examples/{name}")
+    target = planning.find_test(settings)
+    plan = planning.make_plan(settings, target, {})
+    assert plan.target == "examples.test_site.TestSite.test_home"
+    assert (plan.users, plan.hits, plan.server_url) == ((10, 20), (5,), "http://127.0.0.1:9000")
+    assert settings.items("output") == ("console", "json")
+    assert settings.text("output-json-filename") == "/tmp/loads-summary.json"
+    assert settings.extra == {"shop": "books"}
+    patterns = ["examples/*.ini", "examples/*.toml", f"examples/{name}"]
+    assert planning.files_of(settings, target) == patterns
+    assert settings.warnings == ()
+
+
+def test_the_test_is_told_what_it_may_know(here: Path) -> None:
+    told = planned(
+        f"{TEST} -u 2:3 --hits 4 --server-url http://x --quiet --user-id me --python-dep a "
+        "--python-dep b -b tcp://secret:1 -a 1 --env KEY=secret --output json "
+        "--output-json-filename secret",
+        {},
+    ).config
+    assert told == {
+        "fqn": TEST,
+        "users": "2:3",
+        "hits": "4",
+        "agents": "1",
+        "grace": "30",
+        "server_url": "http://x",
+        "test_dir": ".",
+        "quiet": "True",
+        "user_id": "me",
+        "python_dep": "a,b",
+        "url_names": "template",
+    }
+
+
+def test_where_the_file_is_when_the_test_runs(here: Path) -> None:
+    (here / "conf").mkdir()
+    inside = here / "conf" / "loads[1].ini"
+    for path in (inside, here.parent / "outside.ini"):
+        path.write_text(f"[loads]\nfqn = {TEST}\n")
+    local = planned("--config 'conf/loads[1].ini'")
+    assert local.config["config"] == str(inside)
+    settings = gathered("--config 'conf/loads[1].ini' -a 1")
+    target = planning.find_test(settings)
+    assert planning.make_plan(settings, target, {}).config["config"] == "conf/loads[1].ini"
+    assert planning.files_of(settings, target) == ["conf/loads[[]1].ini"]
+    settings = gathered("--config ../outside.ini -a 1")
+    assert planning.files_of(settings, planning.find_test(settings)) == [], "it cannot travel"
+
+
+def test_options_from_variables(here: Path) -> None:
+    plan = planned(
+        "", {"LOADS_FQN": TEST, "LOADS_USERS": "3", "LOADS_NO_PATCHING": "yes", "LOADS_ENV": "A=1"}
+    )
+    assert (plan.target, plan.users, plan.patching, plan.env) == (TEST, (3,), False, {"A": "1"})
+
+
+def test_the_file_may_be_named_by_a_variable_or_be_there(here: Path) -> None:
+    (here / "loads.toml").write_text(f"fqn = '{TEST}'\nusers = 2\n")
+    (here / "other.ini").write_text(f"[loads]\nfqn = {TEST}\nusers = 3\n")
+    assert planned("").users == (2,)
+    assert planned("", {"LOADS_CONFIG": "other.ini"}).users == (3,)
+    assert planned("--config loads.toml", {"LOADS_CONFIG": "other.ini"}).users == (2,)
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [("", 0), ("-v", 0), ("--debug", 1), ("--debug -v", 2), ("-vv", 2), ("-v --verbose", 2)],
+)
+def test_levels_of_debugging(line: str, level: int) -> None:
+    assert planning.debug_level(gathered(line)) == level
+
+
+def test_the_broker_is_named_or_this_users_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOADS_RUNTIME_DIR", "/run/x")
+    assert planning.find_frontend(gathered("")) == "ipc:///run/x/frontend.sock"
+    assert planning.find_frontend(gathered("-b tcp://a:1")) == "tcp://a:1"
+    variable = {"LOADS_BROKER": "tcp://b:1"}
+    assert planning.find_frontend(gathered("", variable)) == "tcp://b:1"
+    assert planning.find_frontend(gathered("-b tcp://a:1", variable)) == "tcp://a:1"
+    assert planned(TEST, variable).agents == 0, "a broker that is merely there is not used"
+
+
+# -- outputs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("", ["console"]),
+        ("--quiet", []),
+        ("--output stdout", ["console"]),
+        ("--output null --output console --output null", ["null", "console"]),
+        ("--output null --output stdout --quiet", ["null"]),
+    ],
+)
+def test_outputs_that_are_asked_for(line: str, names: list[str]) -> None:
+    assert [name for name, _ in planning.build_outputs(gathered(line))] == names
+
+
+def test_options_of_outputs_come_from_every_source(here: Path) -> None:
+    (here / "loads.toml").write_text(
+        'output = ["json"]\noutput-json-filename = "nowhere/file.json"\n'
+    )
+    with pytest.raises(UsageError, match=r"nowhere/file\.json"):
+        planning.build_outputs(gathered(""))
+    with pytest.raises(UsageError, match=r"nowhere/else\.json"):
+        planning.build_outputs(gathered("", {"LOADS_OUTPUT_JSON_FILENAME": "nowhere/else.json"}))
+    assert planning.build_outputs(gathered("--output-json-filename=-"))
+    (here / "loads.toml").write_text('output = ["jsno"]\n')
+    with pytest.raises(UsageError, match=r"^output = jsno \(in loads.toml\): There is no output"):
+        planning.build_outputs(gathered(""))
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+ERRORS = [
+    ("", "There is no test to run."),
+    (f"{TEST} --hits 0", "0 hits cannot be run."),
+    (f"{TEST} -u abc", "--users abc is not a number."),
+    (f"{TEST} --hits 1 -d 1", "--hits and --duration exclude each other."),
+    (f"{TEST} -a 0", "--agents 0 cannot be run."),
+    (f"{TEST} -a many", "--agents many is not a number."),
+    (f"{TEST} -a 10001", "10001 agents cannot be asked for."),
+    (f"{TEST} -b tcp://a:1", "--broker is given, but not how many of its agents to run on."),
+    (f"{TEST} -d 0", "A duration of 0.0 seconds cannot be run."),
+    (f"{TEST} -d soon", "soon is not a duration."),
+    (f"{TEST} --grace never", "never is not a duration."),
+    (f"{TEST} --workers 0", "--workers 0 cannot be had."),
+    (f"{TEST} --output jsno", "There is no output 'jsno'."),
+    (f"{TEST} --test-dir nowhere", "There is no directory "),
+    (f"{TEST} --test-dir test_shop.py", "There is no directory "),
+    (f"{TEST} --url-names some", "There is no --url-names some."),
+    (f"{TEST} --env NOT_HERE", "--env NOT_HERE: there is no such variable here."),
+    (f"{TEST} --env =1", "--env =1 has no name."),
+    (f"{TEST} --config none.ini", "There is no file none.ini."),
+    ("no_such.Test", "There is no module 'no_such'"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), ERRORS)
+def test_what_cannot_be_run_is_refused_with_2_and_a_hint(
+    here: Path, line: str, message: str
+) -> None:
+    result = invoke(line)
+    assert result.exit_code == 2
+    first, *hint = result.stderr.splitlines()
+    assert first.startswith(f"Error: {message}")
+    assert hint
+    assert result.stdout == ""
+
+
+def test_a_bad_value_names_the_file_or_the_variable(here: Path) -> None:
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nduration = 0\nworkers = 0\n")
+    result = invoke("--config loads.ini")
+    assert "duration = 0 (in loads.ini): A duration of 0.0 seconds" in result.stderr
+    result = invoke("--config loads.ini --hits 1")
+    assert "workers = 0 (in loads.ini): --workers 0 cannot be had." in result.stderr
+    result = invoke(TEST, LOADS_AGENTS="x")
+    assert "LOADS_AGENTS = x (in the environment): --agents x is not" in result.stderr
+
+
+def test_warnings_are_one_line_on_standard_error(here: Path) -> None:
+    (here / "loads.ini").write_text("[loads]\nuzers = 5\n")
+    result = invoke("--config loads.ini", LOADS_UZERS="3")
+    assert result.stderr.splitlines()[:2] == [
+        'warning: loads.ini: "uzers" is no option; did you mean "users"? '
+        "It is passed on to the test.",
+        'warning: "LOADS_UZERS" is no option; did you mean "LOADS_USERS"? It is ignored.',
+    ]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--ssh me@box:22",
+        "--test-runner 'node run.js'",
+        "--observer irc",
+        "--observer-irc-channel '#loads'",
+        "--observer-email-recipient=me@example.com",
+        "--detach",
+        "--attach",
+        "--attach 3f2a",
+        "--check-cluster",
+        "--health-check",
+        "--purge-broker",
+    ],
+)
+def test_what_is_not_there_yet_says_so(here: Path, option: str) -> None:
+    result = invoke(f"{TEST} {option}")
+    assert result.exit_code == 2
+    name = re.split("[ =]", option, maxsplit=1)[0]
+    assert f"{name} is not available yet." in result.stderr
+
+
+def test_what_is_not_there_yet_is_refused_from_a_file_unless_switched_off(here: Path) -> None:
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ndetach = True\n")
+    assert "detach (in loads.ini) is not available yet." in invoke("--config loads.ini").stderr
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ndetach = False\n")
+    assert planned("--config loads.ini").target == TEST

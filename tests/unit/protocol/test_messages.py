@@ -1,0 +1,142 @@
+"""Messages validate themselves: one that exists is one that may be sent."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import pytest
+
+from loads.metrics.summary import RunView
+from loads.metrics.tally import Tally
+from loads.plan import RunPlan
+from loads.protocol import messages as m
+
+PLAN = RunPlan("test_shop", agents=1)
+LOCAL_PLAN = RunPlan("test_shop")
+LONG_ID = "x" * (m.MAX_ID + 1)
+LONG_TEXT = "x" * (m.MAX_TEXT + 1)
+NAN, INF = float("nan"), float("inf")
+
+Register = partial(m.Register, agent_id="a", host="h", pid=1, workers=1, version="1")
+Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda: Register(agent_id=""), id="an agent without a name"),
+        pytest.param(lambda: Register(agent_id=LONG_ID), id="an agent with an endless name"),
+        pytest.param(lambda: Register(workers=0), id="an agent without workers"),
+        pytest.param(lambda: Register(workers=m.MAX_WORKERS + 1), id="an agent too large"),
+        pytest.param(lambda: Register(host=LONG_TEXT), id="a host with an endless name"),
+        pytest.param(lambda: Register(version=LONG_TEXT), id="an endless version"),
+        pytest.param(lambda: m.Ready("", ("w",)), id="ready for no run"),
+        pytest.param(lambda: m.Ready("r", ()), id="ready without workers"),
+        pytest.param(lambda: m.Ready("r", ("w", "w")), id="two workers of one name"),
+        pytest.param(lambda: m.Ready("r", ("w", "")), id="a worker without a name"),
+        pytest.param(
+            lambda: m.Ready("r", tuple(map(str, range(m.MAX_WORKERS + 1)))), id="too many workers"
+        ),
+        pytest.param(lambda: m.CannotRun("", 2, "no"), id="a failure of no run"),
+        pytest.param(lambda: m.CannotRun("r", 2, LONG_TEXT), id="an endless reason"),
+        pytest.param(lambda: m.CannotRun("r", 2, "no", LONG_TEXT), id="an endless hint"),
+        pytest.param(lambda: Report(run_id=""), id="a report about no run"),
+        pytest.param(lambda: Report(worker=""), id="a report of no worker"),
+        pytest.param(lambda: Report(sequence=0), id="reports count from 1"),
+        pytest.param(lambda: Report(users=-1), id="fewer than no users"),
+        pytest.param(lambda: Report(unknown=-1), id="fewer than no unknown hits"),
+        pytest.param(lambda: Report(reason=LONG_TEXT), id="a report with an endless reason"),
+        pytest.param(lambda: m.Finished(""), id="the end of no run"),
+        pytest.param(lambda: m.Bye(LONG_TEXT), id="an endless farewell"),
+        pytest.param(lambda: m.Welcome(0.0, 10.0), id="heartbeats without a pause"),
+        pytest.param(lambda: m.Welcome(-1.0, 10.0), id="a heartbeat in the past"),
+        pytest.param(lambda: m.Welcome(10.0, 10.0), id="no time for a second heartbeat"),
+        pytest.param(lambda: m.Welcome(NAN, 10.0), id="heartbeats every nan seconds"),
+        pytest.param(lambda: m.Welcome(1.0, NAN), id="a timeout of nan"),
+        pytest.param(lambda: m.Welcome(1.0, INF), id="a timeout that never comes"),
+        pytest.param(lambda: m.WelcomeBack(10.0, 1.0), id="a timeout before the heartbeat"),
+        pytest.param(lambda: m.Rejected(LONG_TEXT), id="an endless rejection"),
+        pytest.param(lambda: m.Prepare("r", PLAN, "", b""), id="a bundle without a digest"),
+        pytest.param(lambda: m.Prepare("", PLAN, "d", b""), id="preparing no run"),
+        pytest.param(
+            lambda: m.Prepare("r", PLAN, "d", bytes(m.MAX_BUNDLE + 1)), id="a bundle too large"
+        ),
+        pytest.param(lambda: m.Start("r", -0.1), id="a start in the past"),
+        pytest.param(lambda: m.Start("r", INF), id="a start that never comes"),
+        pytest.param(lambda: m.StopLoad("r", -1.0), id="a grace in the past"),
+        pytest.param(lambda: m.StopLoad("r", NAN), id="a grace of nan"),
+        pytest.param(lambda: m.Acknowledge("r", "", 1), id="an acknowledgement to no worker"),
+        pytest.param(lambda: m.Acknowledge("r", "w", -1), id="acknowledging less than nothing"),
+        pytest.param(lambda: m.Release(LONG_ID), id="a run with an endless name"),
+        pytest.param(lambda: m.Submit(1, LOCAL_PLAN, "d", b""), id="a local plan for a broker"),
+        pytest.param(lambda: m.Submit(1, PLAN, "", b""), id="a submission without a digest"),
+        pytest.param(
+            lambda: m.Submit(1, PLAN, "d", bytes(m.MAX_BUNDLE + 1)), id="a submission too large"
+        ),
+        pytest.param(lambda: m.StopRun(1, "r", -1.0), id="stopping a run in the past"),
+        pytest.param(lambda: m.StopRun(1, "", 1.0), id="stopping no run"),
+        pytest.param(lambda: m.GetRun(1, ""), id="asking for no run"),
+        pytest.param(lambda: m.Accepted(1, ""), id="accepting no run"),
+        pytest.param(lambda: m.Refused(1, 6, LONG_TEXT), id="an endless refusal"),
+        pytest.param(lambda: m.Update(0, RunView("r", PLAN)), id="updates count from 1"),
+    ],
+)
+def test_what_makes_no_sense_cannot_be_built(build):
+    with pytest.raises(ValueError):
+        build()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda: Register(agent_id="x" * m.MAX_ID), id="the longest name"),
+        pytest.param(lambda: Register(workers=m.MAX_WORKERS), id="the largest agent"),
+        pytest.param(lambda: Register(run_id="r"), id="an agent in the middle of a run"),
+        pytest.param(lambda: Report(unknown=None, ended="lost"), id="unknown without a bound"),
+        pytest.param(lambda: m.Bye("x" * m.MAX_TEXT), id="the longest farewell"),
+        pytest.param(lambda: m.Start("r", 0.0), id="a start at once"),
+        pytest.param(lambda: m.StopLoad("r", 0.0), id="no grace at all"),
+        pytest.param(lambda: m.Acknowledge("r", "w", 0), id="nothing merged yet"),
+        pytest.param(lambda: m.RunSnapshot(1, 0, RunView("r", PLAN)), id="nothing published yet"),
+        pytest.param(lambda: m.Update(1, RunView("r", PLAN)), id="the first update"),
+    ],
+)
+def test_the_edges_of_what_makes_sense(build):
+    build()
+
+
+def test_messages_cannot_be_changed():
+    for cls in m.ALL:
+        assert dataclasses.is_dataclass(cls)
+        assert issubclass(cls, m.Message)
+        assert cls.__dataclass_params__.frozen
+
+
+def test_all_is_every_message_once():
+    defined = {value for value in vars(m).values() if _is_a_message(value)}
+    assert set(m.ALL) == defined
+    assert len(m.ALL) == len(set(m.ALL))
+    assert len({cls.__name__ for cls in m.ALL}) == len(m.ALL), "a name is a kind on the wire"
+
+
+def _is_a_message(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, m.Message) and value is not m.Message
+
+
+def test_a_kind_goes_one_way():
+    """Only a heartbeat may be sent in two directions, so a reflected message is recognised."""
+    ways = (m.FROM_AGENT, m.TO_AGENT, m.FROM_CLIENT, m.TO_CLIENT, m.PUBLISHED)
+    kinds = [cls for way in ways for cls in way]
+    assert {cls for cls in kinds if kinds.count(cls) > 1} == {m.Heartbeat}
+
+
+def test_each_request_and_each_reply_carries_the_requests_number():
+    for cls in (*m.FROM_CLIENT, *m.TO_CLIENT):
+        assert dataclasses.fields(cls)[0].name == "request"
+
+
+def test_each_message_says_what_it_means():
+    for cls in m.ALL:
+        generated = f"{cls.__name__}("
+        assert cls.__doc__ and not cls.__doc__.startswith(generated)

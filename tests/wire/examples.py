@@ -1,0 +1,109 @@
+"""One fixed message of each kind: what the golden bytes in ``v1/`` say."""
+
+from __future__ import annotations
+
+from loads.metrics.failures import ERROR, Failure, FailureGroup
+from loads.metrics.series import HIT, TEST, NoAnswer, Phases, SeriesKey, Verdict
+from loads.metrics.summary import AgentView, RunView
+from loads.metrics.tally import Tally
+from loads.metrics.timeline import Second
+from loads.plan import RunPlan
+from loads.protocol import messages as m
+
+RUN = "20240229-1"
+DIGEST = "sha256:" + "c0ffee" * 10
+BUNDLE = b"PK\x05\x06" + bytes(18)
+
+
+def _plan() -> RunPlan:
+    return RunPlan(
+        target="shop.test_shop.TestShop.test_cart",
+        users=(10, 20),
+        hits=(100,),
+        agents=2,
+        server_url="http://localhost:9000",
+        grace=5.0,
+        config={"currency": "€"},
+        env={"SHOP_KEY": "secret"},
+        paths=(".", "lib"),
+        python_deps=("attrs>=23",),
+        url_names="exact",
+        patching=False,
+        resolve_once=False,
+    )
+
+
+def _tally() -> Tally:
+    """A little of everything that a tally can hold."""
+    tally = Tally()
+    home = tally.line(SeriesKey(HIT, "http://localhost:9000/users/{n}", "GET"))
+    home.record(250, 200, sent=120, received=4096)
+    home.record(70_000, 503, sent=120, received=64)
+    home.record(1_000_000, NoAnswer.TIMED_OUT, sent=120)
+    home.phases = Phases(2, 100, 70_000, 150)
+    cart = tally.line(SeriesKey(TEST, "TestShop.test_cart"))
+    cart.record(1_100_000, Verdict.SUCCESS)
+    cart.record(1_200_000, Verdict.ERROR)
+    failure = Failure(ERROR, "KeyError", "'cart {n}'", "shop/test_shop.py:12 in test_cart")
+    tally.failures[failure] = FailureGroup(1, 1.25, 1.25, frozenset({"TestShop.test_cart"}))
+    tally.counters = {"greeted": 3, "stock": -2}
+    tally.count("tests_started", 3)
+    tally.count("hits_started", 4)
+    tally.timeline.add(0, Second(1, 0, 0, 0))
+    tally.timeline.add(1, Second(2, 2, 2, 1))
+    tally.elapsed = 1.5
+    tally.warnings = {"something to know"}
+    return tally
+
+
+def _view() -> RunView:
+    return RunView(
+        run_id=RUN,
+        plan=_plan(),
+        state="ended",
+        status="incomplete",
+        started=1_709_164_800.0,
+        elapsed=1.75,
+        users=0,
+        tally=_tally(),
+        agents=(
+            AgentView("box-1", "box-1.example", 2, "ended", 3, 0),
+            AgentView("box-2", "box-2.example", 2, "lost", 0, None),
+        ),
+        warnings=("box-2:0 is lost",),
+        error_code=0,
+        error="",
+        hint="",
+    )
+
+
+EXAMPLES: dict[type[m.Message], m.Message] = {
+    type(message): message
+    for message in (
+        m.Register("box-1", "box-1.example", 4242, 2, "0.1.0", RUN, 3),
+        m.Ready(RUN, ("box-1:0", "box-1:1")),
+        m.CannotRun(RUN, 2, "There is no module shop.", "Look at --test-dir."),
+        m.Report(RUN, "box-1:0", 7, _tally(), 10, "lost", "killed by signal 9", None),
+        m.Finished(RUN),
+        m.Bye("interrupted"),
+        m.Heartbeat(),
+        m.Welcome(1.0, 10.0),
+        m.WelcomeBack(0.5, 2.5),
+        m.Rejected("The agent speaks LOADS/2.", "Install the same version."),
+        m.WhoAreYou(),
+        m.Prepare(RUN, _plan(), DIGEST, BUNDLE),
+        m.Start(RUN, 0.1),
+        m.StopLoad(RUN, 30.0),
+        m.Acknowledge(RUN, "box-1:0", 7),
+        m.Release(RUN),
+        m.Ping(1),
+        m.Submit(2, _plan(), DIGEST, BUNDLE),
+        m.StopRun(3, RUN, 30.0),
+        m.GetRun(4, RUN),
+        m.Pong(1, "0.1.0", "tcp://127.0.0.1:7001", "tcp://127.0.0.1:7002", 5, 3, 1),
+        m.Accepted(2, RUN),
+        m.RunSnapshot(4, 12, _view()),
+        m.Refused(2, 6, "The run asks for 2 agents.", "Start more with loads-agent."),
+        m.Update(13, _view()),
+    )
+}
