@@ -8,10 +8,12 @@
 import argparse
 import html
 import json
+import signal
 import socket
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
+import gevent
 from gevent.pywsgi import WSGIServer
 
 FRUITS = {"apple": 30, "pear": 40, "plum": 15}
@@ -79,6 +81,8 @@ def main():
     # headers and body go out separately, and must not wait 40 ms for each other (Nagle's algorithm)
     server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(f"The shop is at http://127.0.0.1:{server.server_port}/", flush=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, server.stop)
     server.serve_forever()
 
 

@@ -49,7 +49,8 @@ def pack_test(target: Target, include: Sequence[str] = (), where: Path | None = 
     Raises :class:`BundleError` when something cannot travel.
     """
     files = set(_files(target.top) if target.top.is_dir() else [target.top])
-    files |= imported_files(files, target)
+    if not target.installed:
+        files |= imported_files(files, target)
     files |= set(_included(include, where or target.project, target.project))
     return pack(target.project, sorted(files))
 
@@ -89,36 +90,41 @@ def _imports(path: Path) -> set[str]:
 
 def _module_files(name: str, target: Target) -> Iterator[Path]:
     """The files of a module or package of the project, if it has one of that name."""
-    for path in target.paths:
-        directory = target.project / path
+    directories = [target.project / path for path in target.paths]
+    for directory in directories:
         if (directory / name / "__init__.py").is_file():
             yield from _files(directory / name)
             return
         if (directory / f"{name}.py").is_file():
             yield directory / f"{name}.py"
             return
-        if (directory / name).is_dir() and any((directory / name).glob("*.py")):
-            yield from _files(directory / name)  # a package without an __init__
-            return
+    for directory in directories:  # parts of a package without an __init__: the last resort
+        files = list(_files(directory / name))
+        if any(path.suffix == ".py" for path in files):
+            yield from files
 
 
 def _included(patterns: Sequence[str], where: Path, project: Path) -> Iterator[Path]:
     """The files that the user names beside the code."""
     for pattern in patterns:
-        names = glob.glob(str(where / pattern), recursive=True)
-        found = sorted(Path(os.path.normpath(name)) for name in names)
+        names = glob.glob(pattern, root_dir=where, recursive=True)
+        found = sorted(Path(os.path.normpath(where / name)) for name in names)
         if not found:
             raise BundleError(
                 f"--include-file {pattern} names no file in {where}.",
                 "Give a path, a directory or a pattern such as 'data/*.json'.",
             )
         for path in found:
-            if not path.resolve().is_relative_to(project.resolve()):
+            resolved = path.resolve()
+            if not resolved.is_relative_to(project.resolve()):
                 raise BundleError(
                     f"--include-file {pattern}: {path} is outside of {project}.",
                     "What travels lies below the directory that the test is in.",
                 )
-            yield from _files(path) if path.is_dir() else [path]
+            # what was named by a way through a link lies where the others do as well
+            place = project / resolved.relative_to(project.resolve())
+            own = path if path.is_relative_to(project) else place
+            yield from _files(own) if own.is_dir() else [own]
 
 
 def _files(directory: Path) -> Iterator[Path]:

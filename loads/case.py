@@ -9,6 +9,7 @@ import time
 import unittest
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loads.clients.session import Session
@@ -69,33 +70,27 @@ class TestCase(unittest.TestCase):
         self.config = Settings.config
         if Settings.server_url:
             self.server_url = Settings.server_url
-        self._session: Session | None = None
-        self._app: TestApp | None = None
 
-    @property
+    @cached_property
     def session(self) -> Session:
-        """This user's ``requests.Session``, measured."""
-        if self._session is None:
-            self._session = Session()
-        return self._session
+        """This user's ``requests.Session``, measured.  A test may set another."""
+        return Session()
 
-    @property
+    @cached_property
     def app(self) -> TestApp:
         """This user's ``webtest.TestApp`` on :attr:`server_url`, measured.
 
         Setting ``self.app.server_url`` points it elsewhere.  Raises :class:`UsageError` when there
-        is no URL to point it to.
+        is no URL to point it to.  A test may set another app.
         """
-        if self._app is None:
-            from loads.clients.app import TestApp
+        from loads.clients.app import TestApp
 
-            if not self.server_url:
-                raise UsageError(
-                    "self.app needs to know where the server is.",
-                    "Set server_url in the class, or run with --server-url http://...",
-                )
-            self._app = TestApp(self.server_url)
-        return self._app
+        if not self.server_url:
+            raise UsageError(
+                "self.app needs to know where the server is.",
+                "Set server_url in the class, or run with --server-url http://...",
+            )
+        return TestApp(self.server_url)
 
     def create_ws(
         self,

@@ -8,13 +8,11 @@ name and the directories that it is imported from.
 from __future__ import annotations
 
 import importlib.util
-import re
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
 from loads.errors import TargetError
-
-_PARAMETERS = re.compile(r"\[.*\]$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -23,13 +21,15 @@ class Target:
 
     ``name`` is its dotted name; ``project`` the directory that all of the user's code is below;
     ``paths`` the directories, relative to ``project``, that imports are looked for in; ``top`` the
-    file or directory of the top-level module or package that holds it.
+    file or directory of the top-level module or package that holds it.  ``installed`` tells that
+    this is among the libraries of this Python, where what is beside it is not of its project.
     """
 
     name: str
     project: Path
     paths: tuple[str, ...]
     top: Path
+    installed: bool = False
 
 
 def find_target(text: str, directory: Path) -> Target:
@@ -41,10 +41,20 @@ def find_target(text: str, directory: Path) -> Target:
     if "::" in text or text.endswith(".py"):
         return _by_path(text, directory)
     top = text.split(".", maxsplit=1)[0]
-    for candidate in (directory / top, directory / f"{top}.py"):
-        if candidate.is_dir() or candidate.is_file():
-            return Target(text, directory, (".",), candidate)
-    return _installed(text, top, directory)
+    found = _module(directory, top) if top.isidentifier() else None
+    if found is None:
+        return _installed(text, top, directory)
+    return Target(text, directory, (".",), found)
+
+
+def _module(directory: Path, name: str) -> Path | None:
+    """A package or module, as Python would find it in one directory."""
+    package, module = directory / name, directory / f"{name}.py"
+    if (package / "__init__.py").is_file():
+        return package
+    if module.is_file():
+        return module
+    return package if package.is_dir() else None
 
 
 def _by_path(text: str, directory: Path) -> Target:
@@ -56,7 +66,7 @@ def _by_path(text: str, directory: Path) -> Target:
             f"There is no file {name!r} in {directory}.",
             "A node id is written as path/test_shop.py::TestShop::test_cart.",
         )
-    if parts and _PARAMETERS.search(parts[-1]):
+    if any("[" in part for part in parts):
         raise TargetError(
             f"{text} is a case of a parametrised test, which cannot be run alone.",
             "Write a test of its own for it.",
@@ -83,9 +93,14 @@ def _installed(text: str, top: str, directory: Path) -> Target:
     if spec is not None and spec.origin and spec.origin.endswith(".py"):
         origin = Path(spec.origin)
         found = origin.parent if origin.name == "__init__.py" else origin
-        return Target(text, found.parent, (".",), found)
+        return Target(text, found.parent, (".",), found, _is_library(found.parent))
     raise TargetError(
         f"There is no module {top!r} in {directory}.",
         "Run the command in the directory that holds the test, and name it as "
         "package.module.Class.test_method or path/test_file.py::Class::test_method.",
     )
+
+
+def _is_library(directory: Path) -> bool:
+    paths = sysconfig.get_paths()
+    return any(directory == Path(paths[name]) for name in ("stdlib", "purelib", "platlib"))

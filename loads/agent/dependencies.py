@@ -31,7 +31,7 @@ class Installation:
         self.directory = cache_directory() / hashlib.sha256(names.encode()).hexdigest()[:32]
         self._process: subprocess.Popen[str] | None = None
         self._scratch = ""
-        if self.directory.is_dir():
+        if not requirements or self.directory.is_dir():
             return
         self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._scratch = tempfile.mkdtemp(dir=self.directory.parent, prefix="installing-")

@@ -20,7 +20,8 @@ from typing import Any
 import webtest
 
 from loads.clients.bridge import URL, Bridge, quoted, quoted_path
-from loads.clients.session import Choices, Session
+from loads.clients.hits import MAX_KEYS, Choices
+from loads.clients.session import Session
 from loads.metrics.series import HIT, NoAnswer, SeriesKey
 from loads.recorder.current import current
 
@@ -138,8 +139,10 @@ def _get_response(request: Any, application: Any = None, catch_exc_info: bool = 
     """Have an application of this process answer, and record that as a hit."""
     if application is None or URL in request.environ:  # over the network: the session's to record
         return _webtest_get_response(request, application, catch_exc_info)
-    recorder = current()
-    record = recorder.series(_key(request.environ)).record
+    environ, recorder = request.environ, current()
+    path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
+    key = _key(Choices.name, path, environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"])
+    record = recorder.series(key).record
     sent = request.content_length or 0
     recorder.count("hits_started")
     outcome, received = int(NoAnswer.CUT), 0
@@ -158,8 +161,7 @@ def _get_response(request: Any, application: Any = None, catch_exc_info: bool = 
         recorder.touch(time.monotonic())
 
 
-def _key(environ: dict[str, Any]) -> SeriesKey:
-    query = environ.get("QUERY_STRING", "")
-    url = _HERE + quoted_path(environ) + (f"?{query}" if query else "")
-    name = Choices.name(url).removeprefix(_HERE)
-    return SeriesKey(HIT, f"{name}{IN_PROCESS}", environ["REQUEST_METHOD"])
+@functools.lru_cache(maxsize=MAX_KEYS)  # working it out costs as much as a small application
+def _key(name_of: Callable[[str], str], path: str, query: str, method: str) -> SeriesKey:
+    url = _HERE + quoted_path(path) + (f"?{query}" if query else "")
+    return SeriesKey(HIT, f"{name_of(url).removeprefix(_HERE)}{IN_PROCESS}", method)

@@ -64,9 +64,8 @@ def quoted(url: str) -> str:
     return quote(_NO_PERCENT_CODE.sub("%25", url), safe=_RESERVED + "%")
 
 
-def quoted_path(environ: Environ) -> str:
-    """The path of a WSGI request as a URL has it."""
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+def quoted_path(path: str) -> str:
+    """A path of WSGI's (bytes, written as Latin-1) as a URL has it."""
     return quote(path.encode("latin-1", "replace"), safe=_IN_PATHS)
 
 
@@ -115,7 +114,7 @@ class Bridge:
             parts = urlsplit(url)
             if _origin(parts) != self._origin and parts.netloc.lower() != host.lower():
                 raise UsageError(
-                    f"{url} is not on {self._url}, where all requests of this app go.",
+                    f"{url} is not on {self._base}, where all requests of this app go.",
                     "Set server_url to go elsewhere, or use self.session for other servers.",
                 )
             told, path = parts.netloc, parts.path or "/"
@@ -133,7 +132,7 @@ class Bridge:
         """The URL that the test wrote, unless it has changed the path since."""
         url: str = environ.get(URL, "")
         path = urlsplit(url).path if _WHOLE_URL.match(url) else url.partition("?")[0]
-        return url if _resolved(path) == environ["PATH_INFO"] else quoted_path(environ)
+        return url if _resolved(path) == environ["PATH_INFO"] else quoted_path(environ["PATH_INFO"])
 
     # -- WSGI --------------------------------------------------------------------------------
 
@@ -211,9 +210,10 @@ def _resolved(path: str) -> str:
 
 def _target(environ: Environ) -> str:
     """Path and query of a request, as they are to be on the wire."""
+    path_info = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     path = urlsplit(environ.get(URL, "")).path
-    if not path or _resolved(path) != environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]:
-        path = quoted_path(environ) or "/"
+    if not path or _resolved(path) != path_info:
+        path = quoted_path(path_info) or "/"
     query = quoted(environ.get("QUERY_STRING", "")).replace("#", "%23")
     return f"{path}?{query}" if query else path
 

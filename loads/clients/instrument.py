@@ -18,12 +18,13 @@ from typing import Any
 from loads.clients import names, phases, session
 
 
-def measure(resolve_once: bool = True) -> None:
+def measure(resolve_once: bool = True, fast: bool = False) -> None:
     """Measure Requests, and WebTest and ws4py when the test comes to import them.
 
-    With ``resolve_once``, a host's name is looked up once in this process.
+    With ``resolve_once``, a host's name is looked up once in this process; ``fast`` is for
+    processes that gevent has patched.
     """
-    session.measure()
+    session.measure(fast)
     phases.measure()
     names.measure(resolve_once)
     when_imported("ws4py.client", _measure_websockets)

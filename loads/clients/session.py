@@ -5,7 +5,8 @@ service time, from just before the request is sent until its answer has been rea
 ``stream=True``, where reading is the test's own affair, until the headers are there.
 
 A worker has :func:`measure` applied to every session there is, so that ``requests.get`` in a plain
-test is measured like ``self.session.get``.
+test is measured like ``self.session.get``.  What tests do most then goes through
+:mod:`loads.clients.fast`, and the rest through Requests itself.
 """
 
 from __future__ import annotations
@@ -18,31 +19,13 @@ import requests
 from requests.utils import resolve_proxies
 
 from loads.clients import phases
-from loads.metrics.series import FIRST_STATUS, HIT, NoAnswer, SeriesKey, url_template
+from loads.clients.hits import Choices, no_answer, series_key
+from loads.metrics.series import FIRST_STATUS, NoAnswer
 from loads.recorder.current import current
 
-MAX_TEMPLATES = 20_000
-
 _requests_send: Callable[..., requests.Response] = requests.Session.send
-_Watch = Callable[[requests.PreparedRequest, requests.Response | BaseException, float], None]
-_keys: dict[tuple[str, str], SeriesKey] = {}
-
-
-class Choices:
-    """What the run decides about all sessions of a process.
-
-    ``name`` makes the name of a series from a URL; ``watch`` is told of every exchange, if given.
-    """
-
-    name: Callable[[str], str] = staticmethod(url_template)
-    watch: _Watch | None = None
-
-
-def exact_name(url: str) -> str:
-    """The whole URL as the name of its series, as in Loads 1; only credentials are left out."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+_requests_request: Callable[..., requests.Response] = requests.Session.request
+_requests_close: Callable[..., None] = requests.Session.close
 
 
 class Session(requests.Session):
@@ -58,16 +41,45 @@ class Session(requests.Session):
         """As ``requests.Session.request``."""
         if not name:
             return super().request(method, url, *args, **kwargs)
-        outer, self._name = getattr(self, "_name", ""), name
+        outer, self._name = self.__dict__.get("_name", ""), name
         try:
             return super().request(method, url, *args, **kwargs)
         finally:
             self._name = outer
 
 
-def measure() -> None:
-    """Have every session of this process measured, whoever makes it."""
+def measure(fast: bool = False) -> None:
+    """Have every session of this process measured, whoever makes it.
+
+    ``fast`` has them use our own connections, which wait in greenlets: it needs gevent's patches.
+    """
     requests.Session.send = _send  # type: ignore[method-assign, assignment]
+    if fast:
+        from loads.clients.fast import close, request, send  # noqa: PLC0415 - imports gevent
+
+        def _send_fast(
+            session: requests.Session, prepared: requests.PreparedRequest, **kwargs: Any
+        ) -> requests.Response:
+            response = None
+            if isinstance(prepared, requests.PreparedRequest):
+                response = send(session, prepared, **_with_defaults(session, prepared, kwargs))
+            return _send(session, prepared, **kwargs) if response is None else response
+
+        def _request(
+            session: requests.Session, method: str, url: Any, *args: Any, **kwargs: Any
+        ) -> requests.Response:
+            response = request(session, method, url, *args, **kwargs)
+            if response is not None:
+                return response
+            return _requests_request(session, method, url, *args, **kwargs)
+
+        def _close(session: requests.Session) -> None:
+            close(session)
+            _requests_close(session)
+
+        requests.Session.send = _send_fast  # type: ignore[method-assign, assignment]
+        requests.Session.request = _request  # type: ignore[method-assign, assignment]
+        requests.Session.close = _close  # type: ignore[method-assign, assignment]
 
 
 def _send(
@@ -82,14 +94,32 @@ def _send(
         return _requests_send(session, request, **kwargs)  # which says what is wrong with that
     if not kwargs.pop("allow_redirects", True):
         return _send_measured(session, request, **kwargs)
-    for name in ("stream", "verify", "cert"):
-        kwargs.setdefault(name, getattr(session, name))
-    if "proxies" not in kwargs:
-        kwargs["proxies"] = resolve_proxies(request, session.proxies, session.trust_env)
+    kwargs = _with_defaults(session, request, kwargs)
     response = _send_measured(session, request, **kwargs)
     response._next = None  # only set when redirects are not followed
     if not response.is_redirect:
         return response
+    return follow(session, response, request, **kwargs)
+
+
+def _with_defaults(
+    session: requests.Session, request: requests.PreparedRequest, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """What a call of ``send`` leaves to the session."""
+    filled = {name: getattr(session, name) for name in ("stream", "verify", "cert")}
+    filled.update(kwargs)
+    if "proxies" not in filled:
+        filled["proxies"] = resolve_proxies(request, session.proxies, session.trust_env)
+    return filled
+
+
+def follow(
+    session: requests.Session,
+    response: requests.Response,
+    request: requests.PreparedRequest,
+    **kwargs: Any,
+) -> requests.Response:
+    """Follow a redirect to its end; give the last answer, with the others as its history."""
     history = [response, *session.resolve_redirects(response, request, **kwargs)]
     last: requests.Response = history.pop()
     last.history = history
@@ -100,7 +130,7 @@ def _send_measured(
     session: requests.Session, request: requests.PreparedRequest, **kwargs: Any
 ) -> requests.Response:
     recorder = current()
-    series = recorder.series(_key(session, request))
+    series = recorder.series(series_key(session, request.method or "", request.url or ""))
     sent = len(request.body) if isinstance(request.body, str | bytes) else 0
     recorder.count("hits_started")
     outcome, received = int(NoAnswer.CUT), 0
@@ -124,32 +154,3 @@ def _send_measured(
         recorder.touch(time.monotonic())
         if Choices.watch is not None and answer is not None:
             Choices.watch(request, answer, end - start)
-
-
-def _key(session: requests.Session, request: requests.PreparedRequest) -> SeriesKey:
-    method, url = request.method or "", request.url or ""
-    name = getattr(session, "_name", "")
-    if name:
-        return SeriesKey(HIT, name, method)
-    key = _keys.get((method, url))
-    if key is None:
-        key = SeriesKey(HIT, Choices.name(url), method)
-        if len(_keys) < MAX_TEMPLATES:  # else endless different URLs would fill memory
-            _keys[method, url] = key
-    return key
-
-
-def no_answer(error: BaseException) -> NoAnswer:
-    """What kind of failure left a request without an answer."""
-    text = str(error)
-    if isinstance(error, requests.exceptions.SSLError):
-        return NoAnswer.TLS
-    if isinstance(error, requests.Timeout):
-        return NoAnswer.TIMED_OUT
-    if "NameResolutionError" in text:
-        return NoAnswer.DNS
-    if "Connection refused" in text:
-        return NoAnswer.REFUSED
-    if "Connection reset" in text or "Connection aborted" in text or "Broken pipe" in text:
-        return NoAnswer.RESET
-    return NoAnswer.OTHER

@@ -141,9 +141,7 @@ class Reader(_Client):  # type: ignore[misc, unused-ignore]
     def handshake_ok(self) -> None:
         """The socket is open: read it."""
         if _is_patched():
-            import gevent  # noqa: PLC0415  # not in processes that do without
-
-            self._th = gevent.spawn(self.run)
+            self._th = sys.modules["gevent"].spawn(self.run)
         else:
             self._th = threading.Thread(target=self.run, name=f"read {self.url}", daemon=True)
             self._th.start()
@@ -240,9 +238,11 @@ def _guarded(klass: type[Any]) -> type[Any]:
     if issubclass(klass, Guarded):
         return klass
     bases: list[type[Any]] = [Guarded]
-    if not hasattr(klass, "receive"):
+    # A greenlet reading a socket that is not gevent's would never let go of the thread.
+    stuck = _is_geventclient(klass) and not _is_patched()
+    if stuck or not hasattr(klass, "receive"):
         bases.append(Inbox)
-    if klass.handshake_ok is WebSocketBaseClient.handshake_ok:
+    if stuck or klass.handshake_ok is WebSocketBaseClient.handshake_ok:
         bases.append(Reader)
     # A class that reads in its own way must not find ours in front.
     if klass.run is WebSocket.run and klass.once is WebSocket.once:
@@ -259,6 +259,11 @@ def _accepted(klass: type[Any], *names: str) -> list[str]:
         return list(names)
     taken = {parameter.name for parameter in parameters}
     return [name for name in names if name in taken]
+
+
+def _is_geventclient(klass: type[Any]) -> bool:
+    module = sys.modules.get("ws4py.client.geventclient")
+    return module is not None and issubclass(klass, module.WebSocketClient)
 
 
 def _is_patched() -> bool:

@@ -30,8 +30,8 @@ from ws4py.exc import HandshakeError
 from ws4py.messaging import BinaryMessage, Message, TextMessage
 from ws4py.websocket import Heartbeat, pyOpenSSLError
 
-from loads.clients.session import Choices
-from loads.metrics.series import WEBSOCKET, NoAnswer, SeriesKey
+from loads.clients.hits import Choices
+from loads.metrics.series import WEBSOCKET, WS_CONNECT, WS_ROUND_TRIP, NoAnswer, SeriesKey
 from loads.recorder.current import current
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 else:
     _Client = object
 
-CONNECT = "connect"  #: the series of connection times, handshake included, in microseconds
-ROUND_TRIP = "round trip"
 SWITCHED = 101  #: the outcome of what went well, after HTTP's "Switching Protocols"
 
 _PIECE = 1 << 16  #: bytes read at once; at least a TLS record, so that none waits unread in OpenSSL
@@ -107,7 +105,7 @@ class Meter:
         if self._sent_at:
             taken, self._sent_at = time.perf_counter() - self._sent_at, 0.0
             if self._round_trip is None:
-                key = SeriesKey(WEBSOCKET, self._name, ROUND_TRIP)
+                key = SeriesKey(WEBSOCKET, self._name, WS_ROUND_TRIP)
                 self._round_trip = self._recorder.series(key).record
             self._round_trip(int(taken * 1e6), SWITCHED)
 
@@ -136,7 +134,7 @@ class Measured(_Client):  # type: ignore[misc, unused-ignore]
         answers does not open a web socket.
         """
         recorder, name = current(), Choices.name(self.url)
-        record = recorder.series(SeriesKey(WEBSOCKET, name, CONNECT)).record
+        record = recorder.series(SeriesKey(WEBSOCKET, name, WS_CONNECT)).record
         early: list[bytes] = []
         outcome = int(NoAnswer.CUT)
         self.handshake_ok, self.process = _nothing, early.append

@@ -16,6 +16,9 @@ from loads.metrics.series import (
     HIT,
     TEST,
     TIMING,
+    WEBSOCKET,
+    WS_CONNECT,
+    WS_ROUND_TRIP,
     Phases,
     Series,
     Verdict,
@@ -152,17 +155,7 @@ def summarise(view: RunView) -> dict[str, Any]:
             for key, series in sorted(tally.of_kind(HIT).items())
         ],
         "connections": _connections(tally),
-        "websockets": {
-            name.removeprefix("ws_"): tally.counts.get(name, 0)
-            for name in (
-                "ws_opened",
-                "ws_closed",
-                "ws_messages_sent",
-                "ws_messages_received",
-                "ws_bytes_sent",
-                "ws_bytes_received",
-            )
-        },
+        "websockets": _websockets(tally),
         "counters": dict(sorted(tally.counters.items())),
         "timings": [
             {"name": key.name, "latency": latency(series.latency)}
@@ -234,6 +227,36 @@ def _connections(tally: Tally) -> dict[str, Any]:
     failed = totals["connect"].count - opened + totals["tls"].outcomes.get(Verdict.ERROR, 0)
     figures = {phase: latency(series.latency) for phase, series in totals.items()}
     return {"opened": opened, "failed": failed, **figures}
+
+
+def _websockets(tally: Tally) -> dict[str, Any]:
+    counts = {
+        name.removeprefix("ws_"): tally.counts.get(name, 0)
+        for name in (
+            "ws_opened",
+            "ws_closed",
+            "ws_messages_sent",
+            "ws_messages_received",
+            "ws_bytes_sent",
+            "ws_bytes_received",
+        )
+    }
+    connects = websockets(tally, WS_CONNECT)
+    return {
+        **counts,
+        "failed": connects.errors,
+        "connect": latency(connects.latency),
+        "round_trip": latency(websockets(tally, WS_ROUND_TRIP).latency),
+    }
+
+
+def websockets(tally: Tally, method: str) -> Series:
+    """All series of web sockets of one method as one."""
+    total = Series()
+    for key, series in tally.of_kind(WEBSOCKET).items():
+        if key.method == method:
+            total.merge(series)
+    return total
 
 
 def _failures(tally: Tally, started: float) -> list[dict[str, Any]]:

@@ -20,12 +20,14 @@ from loads.metrics.series import (
     OTHER,
     TEST,
     TIMING,
+    WS_CONNECT,
+    WS_ROUND_TRIP,
     Series,
     Verdict,
     is_error,
     outcome_name,
 )
-from loads.metrics.summary import AgentView, RunView
+from loads.metrics.summary import AgentView, RunView, websockets
 from loads.outputs import figures
 from loads.outputs.layout import Cell, flow, joined, table, width_of
 from loads.outputs.stream import visible
@@ -55,6 +57,7 @@ def report(
         _figures(view, zone),
         _verdicts(view),
         _latencies(view, width),
+        _websockets(view, width),
         _failures(view, encoding),
         _urls(view, width, encoding),
         _counters(view, encoding),
@@ -107,6 +110,25 @@ def _verdicts(view: RunView) -> Iterator[str]:
 def _latencies(view: RunView, width: int | None) -> Iterator[str]:
     for title, kind in (("Request times", HIT), ("Test times", TEST)):
         latency = view.tally.total(kind).latency
+        if latency.count:
+            yield from _hanging(f"{title}:", percentiles(latency), width)
+
+
+def _websockets(view: RunView, width: int | None) -> Iterator[str]:
+    """What there is to say of web sockets, where any was tried."""
+    counts, connects = view.tally.counts, websockets(view.tally, WS_CONNECT)
+    opened = counts.get("ws_opened", 0)
+    if not opened and not connects.count:
+        return
+    failed = [Cell(f"{connects.errors:,} failed")] if connects.errors else []
+    sockets = [Cell(f"{opened:,} opened"), Cell(f"{counts.get('ws_closed', 0):,} closed"), *failed]
+    yield from _hanging("Web sockets:", sockets, width)
+    for title, way in (("Sent", "sent"), ("Received", "received")):
+        messages = figures.counted(counts.get(f"ws_messages_{way}", 0), "message")
+        size = figures.counted(counts.get(f"ws_bytes_{way}", 0), "byte")
+        yield f"{title}: {messages}, {size}"
+    for title, method in (("Connect times", WS_CONNECT), ("Round trips", WS_ROUND_TRIP)):
+        latency = websockets(view.tally, method).latency
         if latency.count:
             yield from _hanging(f"{title}:", percentiles(latency), width)
 

@@ -55,8 +55,9 @@ class DistributedRunner:
         with self._client as client, Reactor(self._clock) as reactor:
             self._reactor = reactor
             publisher = self._publisher or client.ping().publisher
-            self._run_id = client.submit(self._plan, self._bundle)
+            # from here on, so that no run is left behind by an interrupt while it is submitted
             Interrupts(reactor, self._stop, self._stop_at_once)
+            self._run_id = client.submit(self._plan, self._bundle)
             self._follower = Follower(client, publisher, self._run_id, self._changed)
             try:
                 self._heard = self._clock.monotonic()
@@ -80,9 +81,9 @@ class DistributedRunner:
     def _changed(self, view: RunView) -> None:
         before, self._view = self._view, view
         self._heard = self._clock.monotonic()
+        if view.started and not (before and before.started):
+            self._outputs.start(view)  # also of a run that ended before it was ever seen running
         if view.state in ("running", "stopping"):
-            if before is None or before.state == "preparing":
-                self._outputs.start(view)
             self._outputs.update(view)
         elif view.state == "ended":
             self._reactor.stop()

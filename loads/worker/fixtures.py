@@ -1,4 +1,4 @@
-"""``setUpModule`` and ``setUpClass``: once per worker, around all that it runs.
+"""``setUpModule`` and ``setUpClass``, under these names or pytest's: once per worker.
 
 One that fails is a test that errored, under its own name, and the tests that depend on it are not
 run: the same as under unittest.
@@ -7,8 +7,11 @@ run: the same as under unittest.
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import sys
 import time
+import unittest
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,49 +54,89 @@ def fixtures(tests: list[Test], root: str, recorder: Recorder) -> Iterator[list[
         run(name, tear_down)
 
 
-def _shared(
-    tests: list[Test],
-) -> Iterator[_Shared]:
+def _shared(tests: list[Test]) -> Iterator[_Shared]:
     """Each module's and then each class's name, set-up, tear-down and tests."""
     modules: dict[str, list[Test]] = {}
     classes: dict[type, list[Test]] = {}
     for test in tests:
-        modules.setdefault(test.function.__module__, []).append(test)
+        modules.setdefault(test.module, []).append(test)
         if test.owner is not None:
             classes.setdefault(test.owner, []).append(test)
     for name, members in modules.items():
-        module = sys.modules[name]
-        yield (
-            name,
-            getattr(module, "setUpModule", setUpModule),
-            getattr(module, "tearDownModule", tearDownModule),
-            members,
-        )
+        yield _of_module(name, members)
     for owner, members in classes.items():
         if not members[0].is_case:
-            yield from _plain_class(owner, members)
-            continue
-        name = f"{owner.__module__}.{owner.__qualname__}"
-
-        def tear_down_class(owner: Any = owner) -> None:
-            owner.tearDownClass()
-            owner.doClassCleanups()
-
-        tear_down_class.__name__ = "tearDownClass"
-        yield name, owner.setUpClass, tear_down_class, members  # type: ignore[attr-defined]
+            yield from _of_plain_class(owner, members)
+        elif not getattr(owner, "__unittest_skip__", False):
+            yield _of_case(owner, members)
 
 
-def _plain_class(owner: Any, members: list[Test]) -> Iterator[_Shared]:
+def _of_module(name: str, members: list[Test]) -> _Shared:
+    """unittest's names, or else pytest's; a set-up of pytest's may take the module."""
+    module = sys.modules[name]
+
+    def find(*names: str) -> Callable[[], Any]:
+        own = (getattr(module, name) for name in names if hasattr(module, name))
+        hook: Callable[..., Any] = next(own, _nothing)
+        takes_module = hook is not _nothing and inspect.signature(hook).parameters
+
+        def call_hook() -> None:
+            hook(module) if takes_module else hook()
+
+        call_hook.__name__ = hook.__name__
+        return call_hook
+
+    return (
+        name,
+        *_with_cleanups(
+            find("setUpModule", "setup_module"),
+            find("tearDownModule", "teardown_module"),
+            unittest.case.doModuleCleanups,
+        ),
+        members,
+    )
+
+
+def _of_case(owner: Any, members: list[Test]) -> _Shared:
+    def clean_up() -> None:
+        owner.doClassCleanups()  # keeps what they raise
+        for _, error, _ in owner.tearDown_exceptions:
+            raise error
+
+    fixtures = _with_cleanups(owner.setUpClass, owner.tearDownClass, clean_up)
+    return f"{owner.__module__}.{owner.__qualname__}", *fixtures, members
+
+
+def _of_plain_class(owner: Any, members: list[Test]) -> Iterator[_Shared]:
     """The fixtures of a class that is no ``unittest.TestCase``: pytest's names, if it has them."""
     name = f"{owner.__module__}.{owner.__qualname__}"
     if hasattr(owner, "setup_class") or hasattr(owner, "teardown_class"):
-        set_up = getattr(owner, "setup_class", setUpModule)
-        yield name, set_up, getattr(owner, "teardown_class", tearDownModule), members
+        set_up = getattr(owner, "setup_class", _nothing)
+        yield name, set_up, getattr(owner, "teardown_class", _nothing), members
 
 
-def setUpModule() -> None:
-    """The fixture of a module that has none."""
+def _with_cleanups(
+    set_up: Callable[[], Any], tear_down: Callable[[], Any], clean_up: Callable[[], Any]
+) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Clean up after the tear-down, or at once when the set-up fails, as unittest does."""
+
+    @functools.wraps(set_up)
+    def set_up_or_clean_up() -> None:
+        try:
+            set_up()
+        except BaseException:
+            clean_up()
+            raise
+
+    @functools.wraps(tear_down)
+    def tear_down_and_clean_up() -> None:
+        try:
+            tear_down()
+        finally:
+            clean_up()
+
+    return set_up_or_clean_up, tear_down_and_clean_up
 
 
-def tearDownModule() -> None:
-    """The fixture of a module that has none."""
+def _nothing() -> None:
+    """The fixture of what has none."""

@@ -44,6 +44,11 @@ class Test:
         return self.name.rpartition(".")[2]
 
     @property
+    def module(self) -> str:
+        """The name of the module that the test is in: its class's, if that inherited it."""
+        return (self.owner or self.function).__module__
+
+    @property
     def is_case(self) -> bool:
         """Whether it is a method of a ``unittest.TestCase``."""
         return _is_case(self.owner)
@@ -88,11 +93,12 @@ def load(target: str, root: str) -> list[Test]:
 
 def _test(name: str, owner: type[Any] | None, function: Callable[..., Any]) -> Test:
     """Raises :class:`TargetError` for what looks like a test, but cannot be run as one."""
-    if inspect.iscoroutinefunction(function) and not issubclass(
-        owner or object, unittest.IsolatedAsyncioTestCase
+    if inspect.iscoroutinefunction(function) or (
+        owner is not None and issubclass(owner, unittest.IsolatedAsyncioTestCase)
     ):
         raise TargetError(
-            f"{name} is a coroutine.", "Tests are plain functions: virtual users run at once as is."
+            f"{name} needs an event loop of asyncio, of which there is one in a thread.",
+            "Tests are plain functions and methods: virtual users run at once as is.",
         )
     weight = getattr(owner, "__loads_weight__", 1) * getattr(function, "__loads_weight__", 1)
     if _is_case(owner):
@@ -192,7 +198,9 @@ def _test_names(found: Any) -> list[str]:
     if isinstance(found, types.ModuleType):
         own = [name for name, thing in vars(found).items() if callable(thing)]
         return own + [m.name for m in pkgutil.iter_modules(getattr(found, "__path__", []))]
-    return [name for name in dir(found) if name.startswith("test")]
+    return [
+        name for name in dir(found) if name.startswith("test") and callable(getattr(found, name))
+    ]
 
 
 def _suggestion(name: str, names: list[str], where: str) -> str:

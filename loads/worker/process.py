@@ -19,8 +19,8 @@ from gevent import monkey
 from gevent.event import Event
 
 from loads.case import Settings
+from loads.clients.hits import Choices, exact_name
 from loads.clients.instrument import measure
-from loads.clients.session import Choices, exact_name
 from loads.clients.trace import show
 from loads.errors import LoadsError
 from loads.events import (
@@ -105,7 +105,7 @@ class Worker:
         self._job = commands.read_job()
         self._recorder = Recorder(Memory.inherited(self._job.memory))
         install(self._recorder)
-        measure(self._job.plan.resolve_once)
+        measure(self._job.plan.resolve_once, fast=self._job.plan.patching)
 
     def tell(self, event: WorkerEvent) -> None:
         """Report to the supervisor; one that is gone needs no report."""

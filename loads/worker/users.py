@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import gevent
+import requests
 from gevent.pool import Group
 
 from loads.case import TestCase
@@ -78,10 +80,11 @@ class Belongings:
 
     def close(self) -> None:
         """Close the sessions of a user that leaves."""
-        for thing in (*self._instances.values(), *self._provided.values()):
-            session = getattr(thing, "_session", None)
-            if session is not None:
-                session.close()
+        for thing in (*self._instances.values(), self._provided.get("case")):
+            has = getattr(thing, "__dict__", {})  # what was never asked for was never made
+            for session in (has.get("session"), getattr(has.get("app"), "session", None)):
+                if isinstance(session, requests.Session):
+                    session.close()
 
 
 class User:
@@ -113,7 +116,7 @@ class User:
             if test.is_case:
                 instance.run(outcome)
             else:
-                _run_plain(test, instance, arguments)
+                _run_plain(test, instance, arguments, outcome)
         except BaseException as error:  # of a constructor or a plain test: unittest keeps its own
             outcome.caught(error)
         taken, now = time.perf_counter() - start, time.monotonic()
@@ -131,24 +134,24 @@ class User:
         recorder.touch(now)
 
 
-def _run_plain(test: Test, instance: Any, arguments: list[Any]) -> None:
-    """Run a function, or a method of a plain class between its set-up and tear-down."""
-    if instance is None:
-        test.function(*arguments)
-        return
-    method = getattr(instance, test.method)
-    _call_hook(instance, "setup_method", method)
+def _run_plain(test: Test, instance: Any, arguments: list[Any], outcome: Outcome) -> None:
+    """Run a function, or a method of a plain class, between its set-up and tear-down."""
+    holder, kind, function = sys.modules[test.module], "function", test.function
+    if instance is not None:
+        holder, kind, function = instance, "method", getattr(instance, test.method)
+    _call_hook(holder, f"setup_{kind}", function)
     try:
-        method(*arguments)
-    finally:
-        _call_hook(instance, "teardown_method", method)
+        function(*arguments)
+    except BaseException as error:
+        outcome.caught(error)
+    _call_hook(holder, f"teardown_{kind}", function)
 
 
-def _call_hook(instance: Any, name: str, method: Any) -> None:
-    """pytest's hooks take the method, or nothing."""
-    hook = getattr(instance, name, None)
+def _call_hook(holder: Any, name: str, function: Any) -> None:
+    """pytest's hooks take the function or method, or nothing."""
+    hook = getattr(holder, name, None)
     if hook is not None:
-        hook(method) if inspect.signature(hook).parameters else hook()
+        hook(function) if inspect.signature(hook).parameters else hook()
 
 
 class Users:

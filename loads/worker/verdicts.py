@@ -68,19 +68,22 @@ class Outcome(unittest.TestResult):
             self.cut = True
             return
         if _is_skip(kind):
-            self.addSkip(None, str(exception))
+            self.addSkip(None, "")
             return
+        if _is_pytest(kind, "XFailed"):
+            return
+        error = error and not _is_pytest(kind, "Failed")
         if error:
             self.verdict = Verdict.ERROR
         elif self.verdict is not Verdict.ERROR:
             self.verdict = Verdict.FAILURE
         word = ERROR if error else FAILURE
         text = user_traceback(trace, self._root)
-        self.problems.append(Failure(word, kind.__name__, str(exception), text))
+        self.problems.append(Failure(word, kind.__name__, _message(exception), text))
 
     def caught(self, error: BaseException) -> None:
         """Enter an exception that came out of user code, a failure if it is an assertion's."""
-        failure = isinstance(error, AssertionError) or _is_pytest(type(error), "Failed")
+        failure = isinstance(error, AssertionError)
         self.report((type(error), error, error.__traceback__), error=not failure)
 
 
@@ -94,9 +97,22 @@ def call(function: Callable[[], Any], root: str) -> Outcome:
     return outcome
 
 
+def _message(exception: BaseException) -> str:
+    """What an exception says; its author's ``__str__`` may fail itself."""
+    try:
+        return str(exception)
+    except Exception as error:
+        return f"(its text could not be had: {type(error).__name__})"
+
+
 def _is_pytest(kind: type[BaseException], name: str) -> bool:
-    """Whether an exception is pytest's, which need not be installed here."""
-    return kind.__module__ == "_pytest.outcomes" and kind.__name__ == name
+    """Whether an exception is pytest's, which need not be installed here.
+
+    Some of them pretend to be builtins, but their base does not.
+    """
+    return kind.__name__ == name and any(
+        base.__module__ == "_pytest.outcomes" for base in kind.__mro__
+    )
 
 
 def _is_skip(kind: type[BaseException]) -> bool:

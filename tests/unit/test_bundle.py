@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loads import bundle
 from loads.bundle import Bundle, digest_of, pack, unpack
 from loads.errors import BundleError
-from tests.unit.strategies import few
+
+few = settings(max_examples=20, deadline=None, database=None)
 
 names = st.text(
     st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="/\\:\x00"),

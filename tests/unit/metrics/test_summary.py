@@ -11,7 +11,19 @@ from hypothesis import given
 from loads.errors import ExitCode
 from loads.metrics.failures import ERROR, FAILURE, Failure, FailureGroup
 from loads.metrics.histogram import Histogram
-from loads.metrics.series import CONNECTION, HIT, TEST, TIMING, NoAnswer, Phases, SeriesKey, Verdict
+from loads.metrics.series import (
+    CONNECTION,
+    HIT,
+    TEST,
+    TIMING,
+    WEBSOCKET,
+    WS_CONNECT,
+    WS_ROUND_TRIP,
+    NoAnswer,
+    Phases,
+    SeriesKey,
+    Verdict,
+)
 from loads.metrics.summary import (
     STATES,
     STATUSES,
@@ -177,6 +189,10 @@ def a_run() -> RunView:
     tally.line(home).phases = Phases(6, 6, 540, 54)
     for verdict in (Verdict.SUCCESS, Verdict.ERROR):
         tally.line(SeriesKey(CONNECTION, "host:80", "connect")).record(50, verdict)
+    for path, outcome in (("/a", 101), ("/a", 101), ("/b", 101), ("/b", NoAnswer.REFUSED)):
+        tally.line(SeriesKey(WEBSOCKET, path, WS_CONNECT)).record(300, outcome)
+    for path in ("/a", "/b"):
+        tally.line(SeriesKey(WEBSOCKET, path, WS_ROUND_TRIP)).record(70, 101)
     tally.line(SeriesKey(TIMING, "checkout")).record(500_000, Verdict.SUCCESS)
     tally.merge(verdicts_of(SUCCESS=3, FAILURE=1, ERROR=2, SKIPPED=1))
     # The more frequent one comes first, although it is the later one by its names.
@@ -259,6 +275,9 @@ def test_summary_of_a_run():
         "messages_received": 0,
         "bytes_sent": 30,
         "bytes_received": 0,
+        "failed": 1,
+        "connect": the_same(4, 300e-6),
+        "round_trip": the_same(2, 70e-6),
     }
     assert summary.pop("failures") == [
         {

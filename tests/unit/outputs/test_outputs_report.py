@@ -5,7 +5,14 @@ from datetime import timedelta, timezone
 import pytest
 
 from loads.metrics.failures import Failure, FailureGroup
-from loads.metrics.series import HIT, SeriesKey
+from loads.metrics.series import (
+    HIT,
+    WEBSOCKET,
+    WS_CONNECT,
+    WS_ROUND_TRIP,
+    NoAnswer,
+    SeriesKey,
+)
 from loads.metrics.summary import AgentView
 from loads.metrics.tally import Tally
 from loads.outputs.layout import width_of
@@ -32,6 +39,7 @@ def test_a_report_of_a_whole_run():
     tally.count("tests_cut", 2)
     tally.count("ws_opened", 4)
     tally.count("ws_bytes_received", 4_096)
+    talk(tally)
     view = ended(tally=tally, warnings=("the generator was busy",))
     assert report(view, zone=UTC) == [
         "Duration: 10.00 seconds",
@@ -53,6 +61,13 @@ def test_a_report_of_a_whole_run():
         "  max 20.0 ms",
         "Test times: p50 2.00 ms  p90 2.00 ms  p95 2.00 ms  p99 2.00 ms  p99.9 2.00 ms"
         "  max 2.00 ms",
+        "",
+        "Web sockets: 4 opened  4 closed  1 failed",
+        "Sent: 1 message, 12 bytes",
+        "Received: 2 messages, 4,096 bytes",
+        "Connect times: p50 0.30 ms  p90 0.30 ms  p95 0.30 ms  p99 0.30 ms  p99.9 0.30 ms"
+        "  max 0.30 ms",
+        "Round trips: p50 70 us  p90 70 us  p95 70 us  p99 70 us  p99.9 70 us  max 70 us",
         "",
         "Errors and failures:",
         "",
@@ -79,6 +94,24 @@ def test_a_report_of_a_whole_run():
         "",
         "Result: failed (12 failures, 3 errors)",
     ]
+
+
+def talk(tally: Tally) -> None:
+    """Five web sockets, one of them refused, on one of which something was said."""
+    for outcome in (101, 101, 101, 101, NoAnswer.REFUSED):
+        tally.line(SeriesKey(WEBSOCKET, "ws://h:9000/ws", WS_CONNECT)).record(300, outcome)
+    tally.line(SeriesKey(WEBSOCKET, "ws://h:9000/ws", WS_ROUND_TRIP)).record(70, 101)
+    tally.count("ws_closed", 4)
+    tally.count("ws_messages_sent", 1)
+    tally.count("ws_bytes_sent", 12)
+    tally.count("ws_messages_received", 2)
+
+
+def test_web_sockets_that_all_failed_are_told_of():
+    tally = shop()
+    key = SeriesKey(WEBSOCKET, "ws://h:9000/ws", WS_CONNECT)
+    tally.line(key).record(300, NoAnswer.REFUSED)
+    assert "Web sockets: 0 opened  0 closed  1 failed" in report(ended(tally=tally), zone=UTC)
 
 
 def test_a_report_of_nothing():

@@ -1,0 +1,223 @@
+"""Requests of Requests, as bytes that are made once.
+
+A :class:`Template` is the request for one method, URL, set of headers and kind of body, with places
+for what differs from call to call.  It is made by ``Session.prepare_request``, so what is sent is
+what Requests would send.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import requests.compat
+from requests.cookies import RequestsCookieJar
+from requests.hooks import default_hooks
+
+from loads.clients.http import Origin
+from loads.recorder.writer import SeriesRecord
+
+MAX_TEMPLATES = 10_000
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+complexjson: Any = vars(requests.compat)["json"]  # simplejson, where that is installed
+_encode_params = requests.PreparedRequest._encode_params
+_default_user_agent = "python-urllib3/" + version("urllib3")
+_PLACE = "loads-place=1"  # stands for cookies in a template
+_LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+(?=\r\n)")
+_NOT_ASKED = object()
+
+
+class Template:
+    """A prepared request as bytes.
+
+    ``head`` is everything up to the cookies, ``tail`` what follows them; where there is a body,
+    the tail has a place for its length.
+    """
+
+    __slots__ = (
+        "head", "origin", "prepared", "series", "tail_after", "tail_before", "url", "verify",
+    )  # fmt: skip
+
+    def __init__(self, prepared: requests.PreparedRequest, origin: Origin) -> None:
+        assert prepared.url is not None
+        self.url = prepared.url
+        self.origin = origin
+        self.series: SeriesRecord | None = None
+        self.verify: bool | str = True
+        lines = header_lines(prepared)
+        place = lines.index(f"Cookie: {_PLACE}".encode()) if prepared._cookies else None
+        assert prepared.method is not None
+        first = f"{prepared.method} {prepared.path_url} HTTP/1.1".encode("latin-1")
+        if place is None:
+            place = len(lines)
+        else:
+            del lines[place], prepared.headers["Cookie"]
+            prepared._cookies = RequestsCookieJar()
+        self.prepared = prepared
+        self.head = b"".join(line + b"\r\n" for line in (first, *lines[:place]))
+        # the line break in front is for the expression, which looks for whole headers
+        tail = b"\r\n" + b"".join(line + b"\r\n" for line in lines[place:]) + b"\r\n"
+        match = _LENGTH.search(tail) if prepared.body is not None else None
+        if match is None:
+            self.tail_before, self.tail_after = tail[2:], b""
+        else:
+            self.tail_before, self.tail_after = tail[2 : match.start()], tail[match.end() :]
+
+    def bytes_for(self, body: bytes | None, cookie: str | None) -> bytes:
+        """The request with this body and these cookies."""
+        head = self.head
+        if cookie:
+            head += b"Cookie: " + cookie.encode("latin-1") + b"\r\n"
+        if body is None:
+            return head + self.tail_before
+        return head + self.tail_before + b"%d" % len(body) + self.tail_after + body
+
+    def prepare(self, body: str | bytes | None, cookie: str | None) -> requests.PreparedRequest:
+        """The same as Requests' own object, for who looks at ``response.request``."""
+        prepared = self.prepared.copy()
+        prepared.hooks = default_hooks()  # a copy shares them, and signers register theirs
+        if body is not None:
+            prepared.body = body
+            size = len(body.encode() if isinstance(body, str) else body)
+            prepared.headers["Content-Length"] = str(size)
+        if cookie:
+            prepared.headers["Cookie"] = cookie
+        return prepared
+
+
+def header_lines(prepared: requests.PreparedRequest) -> list[bytes]:
+    """The headers as urllib3 sends them: its own first, unless the test gives them."""
+    assert prepared.url is not None
+    names = {name.lower() for name in prepared.headers}
+    lines: list[bytes] = []
+    if "host" not in names:
+        lines.append(b"Host: " + _host_header(prepared.url))
+    if "accept-encoding" not in names:
+        lines.append(b"Accept-Encoding: identity")
+    lines += [_bytes(name) + b": " + _bytes(value) for name, value in prepared.headers.items()]
+    if "user-agent" not in names:
+        lines.append(b"User-Agent: " + _default_user_agent.encode())
+    return lines
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+def _host_header(url: str) -> bytes:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    if parts.port and parts.port != DEFAULT_PORTS[parts.scheme]:
+        host = f"{host}:{parts.port}"
+    return host.encode("ascii")
+
+
+class Body:
+    """The body of one call: how it is made of ``data`` or ``json``, and its bytes.
+
+    ``text`` is what Requests has as the body; ``kind`` tells bodies with different headers apart.
+    """
+
+    __slots__ = ("content", "data", "json", "kind", "text")
+
+    def __init__(self, data: Any, json: Any) -> None:
+        self.data, self.json = data, json
+        self.text: str | bytes | None = None
+        self.content: bytes | None = None
+        if data:
+            if isinstance(data, str | bytes):
+                self.kind, self.text = "raw", data
+            else:
+                self.kind, self.text = "form", _encode_params(data)
+        elif json is not None:
+            self.kind = "json"
+            self.text = self.content = complexjson.dumps(json, allow_nan=False).encode()
+        else:
+            self.kind = ""
+        if self.content is None and self.text is not None:
+            self.content = self.text if isinstance(self.text, bytes) else self.text.encode()
+
+
+_templates: dict[Any, Template | None] = {}
+
+
+def template_for(
+    session: requests.Session, method: str, url: str, extra: tuple[Any, Any], body: Body
+) -> Template | None:
+    """The template for a request; None if it is none for the fast path.
+
+    ``extra`` are the call's parameters and headers.
+    """
+    params, headers = extra
+    key = (
+        method,
+        url,
+        tuple(params.items()) if params else None,
+        tuple(headers.items()) if headers else None,
+        body.kind,
+        tuple(session.headers._store.values()),
+        session.verify,
+        session.trust_env and vars(requests.sessions)["get_netrc_auth"],
+    )
+    try:
+        template = _templates.get(key, _NOT_ASKED)
+    except TypeError:  # something in it cannot be hashed
+        return None
+    if template is _NOT_ASKED:
+        if len(_templates) >= MAX_TEMPLATES:
+            _templates.clear()
+        template = _templates[key] = _make_template(session, method, url, extra, body)
+    return template  # type: ignore[return-value]
+
+
+def _make_template(
+    session: requests.Session, method: str, url: str, extra: tuple[Any, Any], body: Body
+) -> Template | None:
+    name, _, value = _PLACE.partition("=")
+    request = requests.Request(
+        method, url, params=extra[0] or {}, headers=extra[1], cookies={name: value},
+        data=body.data or {}, json=body.json,
+    )  # fmt: skip
+    jar, session.cookies = session.cookies, RequestsCookieJar()
+    auth, session.auth = session.auth, None
+    try:
+        prepared = session.prepare_request(request)
+    finally:
+        session.cookies, session.auth = jar, auth
+    assert prepared.url is not None
+    settings = session.merge_environment_settings(prepared.url, {}, None, None, None)
+    origin = origin_of(prepared.url, settings["verify"])
+    if (
+        origin is None
+        or settings["proxies"]
+        or settings["cert"]
+        or prepared.headers.get("Cookie") != _PLACE
+        or not isinstance(prepared.body, str | bytes | None)
+    ):
+        return None
+    template = Template(prepared, origin)
+    template.verify = settings["verify"]
+    return template
+
+
+def origin_of(url: str, verify: Any) -> Origin | None:
+    """Whom a URL is to; None if that is nobody we know how to talk to."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if port is None or not parts.hostname or not url.isascii() or " " in url:
+        return None
+    if parts.scheme == "http":
+        return Origin("http", parts.hostname, port)
+    verify = True if verify is None else verify
+    if not isinstance(verify, bool) and not os.path.exists(verify):
+        return None  # Requests says so
+    return Origin("https", parts.hostname, port, verify)
