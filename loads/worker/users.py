@@ -17,8 +17,11 @@ from loads.metrics.series import TEST, SeriesKey
 from loads.pacing import pacer_for
 from loads.plan import RunPlan, Segment
 from loads.recorder.writer import Recorder
+from loads.worker.cases import run_case
 from loads.worker.loader import Test
 from loads.worker.verdicts import Outcome
+
+TURN = 0.005  #: seconds that users who never wait may run before others have their turn
 
 
 class Mix:
@@ -114,7 +117,7 @@ class User:
             arguments = self._belongings.arguments(test)
             start = time.perf_counter()
             if test.is_case:
-                instance.run(outcome)
+                run_case(instance, test, outcome)
             else:
                 _run_plain(test, instance, arguments, outcome)
         except BaseException as error:  # of a constructor or a plain test: unittest keeps its own
@@ -167,6 +170,7 @@ class Users:
         self._recorder = recorder
         self._running = Group()
         self._stopping = False
+        self._turned = 0.0
         self._cutter: gevent.Greenlet | None = None
 
     def run_group(self, group: int, at: float) -> None:
@@ -219,4 +223,11 @@ class Users:
             done += 1
             if outcome.cut:
                 return
-            gevent.sleep(0)  # a test that never waits must not keep the other users from starting
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Let others run now and then: a test that never waits must not keep them from starting."""
+        now = time.monotonic()
+        if now - self._turned > TURN:
+            self._turned = now
+            gevent.sleep(0)

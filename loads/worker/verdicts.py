@@ -24,18 +24,29 @@ _LIBRARIES = tuple(
 )
 
 
-class Outcome(unittest.TestResult):
+class Outcome:
     """What happened in one call of a test: a ``unittest`` result that keeps no history.
 
-    ``verdict`` is the worst of what was reported; ``cut`` tells that the run ended the test.
+    ``verdict`` is the worst of what was reported; ``cut`` tells that the run ended the test.  Not
+    a ``unittest.TestResult``, only the part of one that tests talk to: one is made for each call.
     """
 
+    failfast = shouldStop = buffer = tb_locals = False
+
     def __init__(self, root: str) -> None:
-        super().__init__()
         self._root = root
         self.verdict = Verdict.SUCCESS
         self.cut = False
         self.problems: list[Failure] = []
+
+    def startTest(self, test: Any) -> None:
+        """A test begins, which is known."""
+
+    def stopTest(self, test: Any) -> None:
+        """A test has ended, which is known."""
+
+    def addDuration(self, test: Any, elapsed: float) -> None:
+        """How long it took is measured by ourselves."""
 
     def addSuccess(self, test: Any) -> None:
         """Success is what is assumed."""
