@@ -17,7 +17,7 @@ from loads.clients.session import follow
 from loads.clients.template import Body, Template, header_lines
 from loads.metrics.series import NoAnswer
 from loads.recorder.current import current
-from loads.recorder.writer import SeriesRecord
+from loads.recorder.writer import Recorder, SeriesRecord
 
 
 class Pool:
@@ -92,14 +92,15 @@ class Call:
         """Bytes of the body."""
         return len(self._body.content or b"")
 
-    def series(self) -> SeriesRecord:
+    def series(self, recorder: Recorder) -> SeriesRecord:
         """Where the hit is recorded; remembered with the template unless the test names it."""
-        if self.session.__dict__.get("_name"):
-            return current().series(series_key(self.session, self.method, self.url))
-        series = self._template.series
-        if series is None:
-            key = series_key(self.session, self.method, self.url)
-            series = self._template.series = current().series(key)
+        template = self._template
+        if template.recorder is recorder and not self.session.__dict__.get("_name"):
+            assert template.series is not None
+            return template.series
+        series = recorder.series(series_key(self.session, self.method, self.url))
+        if not self.session.__dict__.get("_name"):
+            template.recorder, template.series = recorder, series
         return series
 
     def carry_out(self) -> Answer:
@@ -206,13 +207,14 @@ class PreparedCall(Call):
         body = self._prepared.body
         return len(body) if isinstance(body, str | bytes) else 0
 
-    def series(self) -> SeriesRecord:
-        return current().series(series_key(self.session, self.method, self.url))
+    def series(self, recorder: Recorder) -> SeriesRecord:
+        return recorder.series(series_key(self.session, self.method, self.url))
 
 
 def perform(call: Call, follow_redirects: bool) -> requests.Response:
     """Carry a call out and record the hit."""
-    recorder, series = current(), call.series()
+    recorder = current()
+    series = call.series(recorder)
     recorder.count("hits_started")
     outcome, received = int(NoAnswer.CUT), 0
     error: exceptions.RequestException | None = None

@@ -46,15 +46,20 @@ def series_key(session: requests.Session, method: str, url: str) -> SeriesKey:
 
 def no_answer(error: BaseException) -> NoAnswer:
     """What kind of failure left a request without an answer."""
-    text = str(error)
     if isinstance(error, requests.exceptions.SSLError):
         return NoAnswer.TLS
     if isinstance(error, requests.Timeout):
         return NoAnswer.TIMED_OUT
-    if "NameResolutionError" in text:
-        return NoAnswer.DNS
-    if "Connection refused" in text:
-        return NoAnswer.REFUSED
-    if "Connection reset" in text or "Connection aborted" in text or "Broken pipe" in text:
-        return NoAnswer.RESET
-    return NoAnswer.OTHER
+    text = str(error)
+    return next((kind for words, kind in _WORDS.items() if words in text), NoAnswer.OTHER)
+
+
+_WORDS = {
+    "NameResolutionError": NoAnswer.DNS,
+    "Connection refused": NoAnswer.REFUSED,
+    "BadStatusLine": NoAnswer.OTHER,  # what came was not HTTP, says http.client
+    "HttpParser": NoAnswer.OTHER,  # so says llhttp
+    "Connection reset": NoAnswer.RESET,
+    "Connection aborted": NoAnswer.RESET,
+    "Broken pipe": NoAnswer.RESET,
+}

@@ -74,6 +74,26 @@ class Answer:
         self.reason = b""
 
 
+class _Wake:
+    """What the hub calls, again and again, while there is something to read.
+
+    It knows nothing of its connection, or the hub would keep alive what everybody else has
+    forgotten.
+    """
+
+    __slots__ = ("_watcher", "greenlet")
+
+    def __init__(self, watcher: Any) -> None:
+        self._watcher = watcher
+        self.greenlet: Any = None  # the one that waits
+
+    def __call__(self) -> None:
+        if self.greenlet is None:
+            self._watcher.stop()  # nobody reads: it was closed, or said something unasked
+        else:
+            self.greenlet.switch()
+
+
 class Connection:
     """One connection to one origin.  Serves one request at a time."""
 
@@ -83,8 +103,8 @@ class Connection:
         self._peer = f"{origin.scheme}://{origin.host}:{origin.port}"
         self.setup = 0.0
         self._open(origin, timeout)
-        self._waiting: Any = None  # the greenlet that waits for something to read
         self._watcher = self._hub.loop.io(self._fd, READ)
+        self._wake = _Wake(self._watcher)
         poll = _poll()
         poll.register(self._fd, select.POLLIN)
         self._poll = poll.poll
@@ -126,6 +146,11 @@ class Connection:
         self._watcher.close()
         self._socket.close()
 
+    def __del__(self) -> None:
+        # sessions that nobody closes are let go of, as Requests does with its connections
+        if hasattr(self, "_wake"):
+            self.close()
+
     def looks_closed(self) -> bool:
         """Whether the server has closed it meanwhile: something is there to read, unasked.
 
@@ -153,7 +178,7 @@ class Connection:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if "Content-Length" in str(error):
                 raise exceptions.InvalidHeader(str(error)) from error
-            raise exceptions.ConnectionError(ProtocolError("Connection broken.", error)) from error
+            raise exceptions.ConnectionError(ProtocolError("Connection aborted.", error)) from error
         except OSError as error:
             raise exceptions.ConnectionError(ProtocolError("Connection aborted.", error)) from error
         answer.setup, self.setup = self.setup, 0.0
@@ -185,15 +210,15 @@ class Connection:
     def _receive(self, timeout: float | None) -> bytes:
         """Wait until there is something, then read it."""
         if not self._watcher.active:
-            self._watcher.start(self._on_readable)
-        self._waiting = _getcurrent()
+            self._watcher.start(self._wake)
+        self._wake.greenlet = _getcurrent()
         try:
             if timeout is None:
                 self._hub.switch()
             else:
                 self._wait_within(timeout)
         finally:
-            self._waiting = None
+            self._wake.greenlet = None
         data: bytes = self._socket.recv(READ_SIZE)
         return data
 
@@ -210,16 +235,9 @@ class Connection:
 
     # -- waiting -----------------------------------------------------------------------------
 
-    def _on_readable(self) -> None:
-        """Called by the hub, again and again while there is something to read."""
-        if self._waiting is None:
-            self._watcher.stop()  # nobody reads: it was closed, or said something unasked
-        else:
-            self._waiting.switch()
-
     def _wait_within(self, seconds: float) -> None:
         timer = self._hub.loop.timer(seconds)
-        timer.start(self._waiting.switch, _TOO_LATE)
+        timer.start(_getcurrent().switch, _TOO_LATE)
         try:
             late = self._hub.switch() is _TOO_LATE
         finally:

@@ -135,12 +135,13 @@ def _send_measured(
     recorder.count("hits_started")
     outcome, received = int(NoAnswer.CUT), 0
     answer: requests.Response | BaseException | None = None
+    first = _FirstAnswer(request)
     phases.begin()
     start = time.perf_counter()
     try:
         answer = _requests_send(session, request, allow_redirects=False, **kwargs)
         outcome = answer.status_code
-        received = 0 if kwargs.get("stream") else len(answer.content)
+        received = 0 if kwargs.get("stream") else _size(answer)
         return answer
     except requests.RequestException as error:
         outcome, answer = no_answer(error), error
@@ -148,9 +149,54 @@ def _send_measured(
     finally:
         # also when the greenlet is cut: the request was sent, and the target counted it
         end = time.perf_counter()
+        first.forget()
+        if first.answer is not None and not isinstance(answer, requests.Response | _BROKEN_OFF):
+            outcome = first.answer.status_code  # a hook raised, or there is no way to redirect to
+        for hop in answer.history if isinstance(answer, requests.Response) else ():
+            # answers to requests that hooks repeated, as authentication in two steps does
+            seconds = hop.elapsed.total_seconds()
+            recorder.count("hits_started")
+            series.record(int(seconds * 1e6), hop.status_code, sent, _size(hop))
+            start += seconds
         series.record(int((end - start) * 1e6), outcome, sent, received)
         if outcome >= FIRST_STATUS:
             phases.record(series, start, end)
         recorder.touch(time.monotonic())
         if Choices.watch is not None and answer is not None:
             Choices.watch(request, answer, end - start)
+
+
+def _size(answer: requests.Response) -> int:
+    """Bytes of a body that was read; of a compressed one as it came, if that is known."""
+    wire: int = answer.raw.tell() if "Content-Encoding" in answer.headers else 0
+    return wire or len(answer.content)
+
+
+class _FirstAnswer:
+    """Keeps the answer to a request, whatever its hooks make of it."""
+
+    def __init__(self, request: requests.PreparedRequest) -> None:
+        self.answer: requests.Response | None = None
+        self._request, self._hooks = request, request.hooks
+        own = self._hooks.get("response") or []
+        request.hooks = {
+            **self._hooks,
+            "response": [self._note, *([own] if callable(own) else own)],
+        }
+
+    def _note(self, answer: requests.Response, **_: Any) -> None:
+        self.answer = answer
+        self.forget()  # what is copied from the request is not to be noted
+
+    def forget(self) -> None:
+        """Leave the request as it was."""
+        self._request.hooks = self._hooks
+
+
+#: Errors that come out of Requests while it reads what should have been the answer.
+_BROKEN_OFF = (
+    requests.ConnectionError
+    | requests.Timeout
+    | requests.exceptions.ChunkedEncodingError
+    | requests.exceptions.ContentDecodingError
+)

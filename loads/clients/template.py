@@ -19,7 +19,7 @@ from requests.cookies import RequestsCookieJar
 from requests.hooks import default_hooks
 
 from loads.clients.http import Origin
-from loads.recorder.writer import SeriesRecord
+from loads.recorder.writer import Recorder, SeriesRecord
 
 MAX_TEMPLATES = 10_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -40,13 +40,15 @@ class Template:
     """
 
     __slots__ = (
-        "head", "origin", "prepared", "series", "tail_after", "tail_before", "url", "verify",
+        "head", "origin", "prepared", "recorder", "series", "tail_after", "tail_before", "url",
+        "verify",
     )  # fmt: skip
 
     def __init__(self, prepared: requests.PreparedRequest, origin: Origin) -> None:
         assert prepared.url is not None
         self.url = prepared.url
         self.origin = origin
+        self.recorder: Recorder | None = None
         self.series: SeriesRecord | None = None
         self.verify: bool | str = True
         lines = header_lines(prepared)

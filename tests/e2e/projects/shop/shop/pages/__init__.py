@@ -1,0 +1,4 @@
+from .cart import CART
+from .home import HOME
+
+PAGES = [HOME, CART]

@@ -1,0 +1,4 @@
+from ..prices import PRICES
+from .home import HOME
+
+CART = HOME.replace("home", "cart") + "/" + "-".join(sorted(PRICES))

@@ -1,0 +1,235 @@
+"""Where a broker may listen, and how its peers reach it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loads.errors import BrokerError, UsageError
+from loads.transport.endpoints import (
+    MAX_IPC_PATH,
+    SocketLock,
+    check_bind,
+    check_syntax,
+    default_endpoints,
+    make_private,
+    reachable,
+    runtime_directory,
+)
+from loads.transport.sockets import Dealer, Publisher, Router
+
+PRIVATE = [
+    "ipc:///run/user/1000/loads/frontend.sock",
+    "ipc://frontend.sock",
+    "ipc://" + "x" * MAX_IPC_PATH,
+    "tcp://127.0.0.1:7780",
+    "tcp://127.0.0.1:0",
+    "tcp://127.0.0.1:*",
+    "tcp://127.1.2.3:7780",
+    "tcp://localhost:7780",
+    "tcp://[::1]:7780",
+]
+PUBLIC = [
+    "tcp://0.0.0.0:7780",
+    "tcp://*:7780",
+    "tcp://*:*",
+    "tcp://[::]:7780",
+    "tcp://[::ffff:0.0.0.0]:7780",
+    "tcp://192.168.0.1:7780",
+    "tcp://10.127.0.1:7780",
+    "tcp://eth0:7780",
+    "tcp://broker.example:7780",
+    "tcp://0:7780",
+]
+NONSENSE = [
+    "",
+    "localhost:7780",
+    "tcp://",
+    "tcp://127.0.0.1",
+    "tcp://127.0.0.1:",
+    "tcp://:7780",
+    "tcp://127.0.0.1:http",
+    "tcp://127.0.0.1:-1",
+    "tcp://[::1]",
+    "tcp:127.0.0.1:7780",
+    "ipc://",
+    "ipc:/run/frontend.sock",
+    "http://127.0.0.1:7780",
+    "inproc://frontend",
+    "ipc://" + "x" * (MAX_IPC_PATH + 1),
+    "ipc://" + "é" * (MAX_IPC_PATH // 2 + 1),
+]
+
+
+@pytest.mark.parametrize("endpoint", PRIVATE)
+def test_what_only_this_machine_reaches_may_be_bound(endpoint: str) -> None:
+    check_bind(endpoint, insecure=False)
+
+
+@pytest.mark.parametrize("endpoint", PUBLIC)
+def test_what_a_network_reaches_needs_to_be_asked_for(endpoint: str) -> None:
+    with pytest.raises(UsageError, match="can be reached from the network") as caught:
+        check_bind(endpoint, insecure=False)
+    assert "--insecure" in caught.value.hint
+    check_bind(endpoint, insecure=True)
+
+
+@pytest.mark.parametrize("endpoint", NONSENSE)
+def test_what_is_no_endpoint_is_none_however_insecure(endpoint: str) -> None:
+    with pytest.raises(UsageError):
+        check_syntax(endpoint)
+    with pytest.raises(UsageError):
+        check_bind(endpoint, insecure=True)
+
+
+@pytest.mark.parametrize(
+    ("advertised", "used", "reached"),
+    [
+        ("tcp://0.0.0.0:81", "tcp://box:80", "tcp://box:81"),
+        ("tcp://[::]:81", "tcp://10.0.0.5:80", "tcp://10.0.0.5:81"),
+        ("tcp://*:81", "tcp://[fe80::1]:80", "tcp://[fe80::1]:81"),
+        ("tcp://0.0.0.0:81", "ipc:///run/frontend.sock", "tcp://127.0.0.1:81"),
+        ("tcp://127.0.0.1:81", "tcp://127.0.0.1:80", "tcp://127.0.0.1:81"),
+        ("tcp://10.0.0.5:81", "tcp://box:80", "tcp://10.0.0.5:81"),
+        ("ipc:///run/backend.sock", "tcp://127.0.0.1:80", "ipc:///run/backend.sock"),
+        ("ipc:///run/backend.sock", "ipc:///run/frontend.sock", "ipc:///run/backend.sock"),
+    ],
+)
+def test_an_advertised_endpoint_as_its_peer_reaches_it(
+    advertised: str, used: str, reached: str
+) -> None:
+    assert reachable(advertised, used) == reached
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "*", "[::]"])
+def test_a_socket_bound_to_all_interfaces_is_reached_by_the_name_that_was_used(
+    wildcard: str,
+) -> None:
+    """What a socket says that it became is a wildcard still, and not an address of ours."""
+    router = Router(())
+    try:
+        bound = router.bind(f"tcp://{wildcard}:0")
+        port = bound.rpartition(":")[2]
+        assert int(port) > 0
+        assert reachable(bound, "tcp://box:80") == f"tcp://box:{port}"
+    finally:
+        router.close()
+
+
+@pytest.mark.parametrize("port", ["0", "*"])
+def test_a_bound_endpoint_can_be_given_to_another(port: str) -> None:
+    """It is spelled as it was asked for, with its port."""
+    router = Router(())
+    try:
+        bound = router.bind(f"tcp://127.0.0.1:{port}")
+        assert bound.startswith("tcp://127.0.0.1:")
+        check_bind(bound, insecure=False)
+        second = Publisher()
+        with pytest.raises(BrokerError, match="cannot be opened: Address already in use"):
+            second.bind(bound)
+        second.close()
+    finally:
+        router.close()
+
+
+def test_a_socket_that_cannot_be_made_is_our_error() -> None:
+    dealer = Dealer(())
+    try:
+        with pytest.raises(BrokerError, match="cannot be opened: No such file or directory"):
+            dealer.bind("ipc:///nowhere/at/all.sock")
+        assert dealer.receive() is None
+        assert not dealer.wait(0)
+    finally:
+        dealer.close(linger=False)
+
+
+# -- the runtime directory -------------------------------------------------------------------------
+
+
+def test_the_directory_is_named_by_the_environment(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADS_RUNTIME_DIR", str(short / "own"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    assert runtime_directory() == short / "own"
+    assert default_endpoints().backend == f"ipc://{short}/own/backend.sock"
+    monkeypatch.delenv("LOADS_RUNTIME_DIR")
+    assert runtime_directory() == short / "loads"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert runtime_directory().name == f"loads-{os.getuid()}"
+
+
+def test_a_directory_is_made_private(short: Path) -> None:
+    make_private(short / "a" / "b")
+    assert stat.S_IMODE((short / "a" / "b").stat().st_mode) == 0o700
+    make_private(short / "a" / "b")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701, 0o770])
+def test_a_directory_that_others_can_enter_is_refused(short: Path, mode: int) -> None:
+    short.chmod(mode)
+    with pytest.raises(UsageError, match="Others can enter") as caught:
+        make_private(short)
+    assert f"chmod 700 {short}" in caught.value.hint
+    assert stat.S_IMODE(short.stat().st_mode) == mode, "nothing is changed behind a user's back"
+
+
+def test_a_link_is_no_private_directory(short: Path) -> None:
+    """Where a link leads may change under us."""
+    (short / "real").mkdir(mode=0o700)
+    (short / "link").symlink_to("real")
+    with pytest.raises(UsageError):
+        make_private(short / "link")
+
+
+def test_a_file_is_no_private_directory(short: Path) -> None:
+    (short / "file").touch()
+    with pytest.raises(UsageError, match="cannot be made"):
+        make_private(short / "file")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_is_refused(short: Path) -> None:
+    os.chown(short, 12345, 12345)
+    with pytest.raises(UsageError, match="Others can enter"):
+        make_private(short)
+
+
+# -- the lock --------------------------------------------------------------------------------------
+
+
+def test_a_path_is_held_by_one_at_a_time(short: Path) -> None:
+    endpoint = f"ipc://{short}/run/frontend.sock"
+    first = SocketLock(endpoint)
+    with pytest.raises(BrokerError, match=f"Another broker is running at {endpoint}"):
+        SocketLock(endpoint)
+    other = SocketLock(f"ipc://{short}/run/backend.sock")
+    first.release()
+    assert (short / "run").exists(), "another lives there"
+    second = SocketLock(endpoint)
+    second.release()
+    second.release()
+    other.release()
+    assert not (short / "run").exists()
+
+
+def test_a_tcp_endpoint_needs_no_lock() -> None:
+    SocketLock("tcp://127.0.0.1:7780").release()
+
+
+def test_a_lock_goes_with_its_process_however_that_ends(short: Path) -> None:
+    endpoint = f"ipc://{short}/run/frontend.sock"
+    script = (
+        "import os, signal, sys; from loads.transport.endpoints import SocketLock;"
+        "lock = SocketLock(sys.argv[1]); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, endpoint], check=False)
+    assert done.returncode == -9
+    assert (short / "run" / "frontend.sock.lock").exists()
+    SocketLock(endpoint).release()
+    assert not (short / "run").exists()
