@@ -4,6 +4,7 @@ Starts the example site, a broker and two agents, runs a test on them with the l
 compares what Loads reports with what the site has counted.  Leaves nothing behind.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -21,7 +22,7 @@ from loads.transport.endpoints import default_endpoints
 
 AGENTS = 2
 TEST = "examples.test_site"
-USERS, SECONDS = "10:20", "5"
+USERS = "10:20"
 PATIENCE = 30  # seconds that something may take to start or to end
 
 
@@ -49,6 +50,9 @@ def wait_for_agents():
 
 
 def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--seconds", default="5", help="how long each group of users runs")
+    seconds = options.parse_args().seconds
     with contextlib.ExitStack() as demo:
         scratch = Path(demo.enter_context(tempfile.TemporaryDirectory(prefix="loads-demo-")))
         os.environ["LOADS_RUNTIME_DIR"] = str(scratch / "run")
@@ -64,7 +68,7 @@ def main():
         wait_for_agents()
 
         summary = scratch / "summary.json"
-        command = ["loads-runner", TEST, "-a", str(AGENTS), "-u", USERS, "-d", SECONDS]
+        command = ["loads-runner", TEST, "-a", str(AGENTS), "-u", USERS, "-d", seconds]
         command += ["--server-url", url]
         print("$", *command, "\n", flush=True)
         runner = [sys.executable, "-m", "loads.cli.run", *command[1:]]

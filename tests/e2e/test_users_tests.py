@@ -89,8 +89,11 @@ def test_six_kinds_of_test_as_load(shared_stage: Stage, servers: Servers, agents
 
     assert result.code == 1
     assert result.tests == {
-        "success": 6 * calls, "failures": calls,
-        "errors": 0, "skipped": 0, "cut": 0,
+        "success": 6 * calls,
+        "failures": calls,
+        "errors": 0,
+        "skipped": 0,
+        "cut": 0,
     }
     (failure,) = result.summary["failures"]
     assert failure["tests"] == ["test_six.TestPlain.test_that_fails"]
@@ -131,23 +134,26 @@ def make_wheel(folder: Path) -> Path:
     return wheel
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Have agents install into a place of the test's own, and ask nobody on the network."""
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pip ask nobody on the network."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
+
+
+def installed(stage: Stage) -> list[Path]:
+    """What agents have installed, each set of libraries in a directory of its own."""
+    return list((stage.root / "cache" / "loads" / "python-deps").iterdir())
 
 
 def test_all_that_a_test_needs_comes_to_the_agents(
-    stage: Stage, target: Target, offline: Path
+    stage: Stage, target: Target, tmp_path: Path
 ) -> None:
     """Its package with modules and data, what is beside it, a file that is named, a library.
 
     The library is installed once: the second run finds it, though there is none to install.
     """
     lay_project(stage, "shop")
-    wheel = make_wheel(offline)
+    wheel = make_wheel(tmp_path)
     cluster = Cluster(stage, agents=2)
     options = (
         *("shop.tests.test_pages.TestPages.test_pages", "-u", 3, "--hits", 2),
@@ -160,11 +166,11 @@ def test_all_that_a_test_needs_comes_to_the_agents(
         assert result.hits == 24
         assert target.counts == {"/fast/home": 12 * runs, "/fast/cart/apple-plum": 12 * runs}
         wheel.unlink(missing_ok=True)
-    (installed,) = (offline / "cache" / "loads" / "python-deps").iterdir()
-    assert (installed / f"{LIBRARY}.py").is_file()
+    (libraries,) = installed(stage)
+    assert (libraries / f"{LIBRARY}.py").is_file()
 
 
-def test_a_library_that_cannot_be_installed_ends_the_run(stage: Stage, offline: Path) -> None:
+def test_a_library_that_cannot_be_installed_ends_the_run(stage: Stage) -> None:
     """With pip's own words, before anything is requested; the agent is ready for the next run."""
     stage.write("test_it.py", "def test():\n    pass\n")
     cluster = Cluster(stage)
@@ -172,7 +178,7 @@ def test_a_library_that_cannot_be_installed_ends_the_run(stage: Stage, offline: 
     assert runner.process.wait() == 2
     assert "pip cannot install what the test needs." in runner.process.err
     assert "No matching distribution found for no-such-library-anywhere" in runner.process.err
-    assert list((offline / "cache" / "loads" / "python-deps").iterdir()) == []
+    assert installed(stage) == []
     assert cluster.run("test_it").code == 0
 
 
@@ -237,7 +243,9 @@ def test_a_failing_test_is_counted_and_its_user_goes_on(stage: Stage, target: Ta
     }
     assert result.tests["success"] == 20
     assert target.counts == {
-        "/fast/assert": 20, "/fast/set-up": 20, "/fast/tear-down": 20,
+        "/fast/assert": 20,
+        "/fast/set-up": 20,
+        "/fast/tear-down": 20,
         "/fast/fine": 40,
     }
 
