@@ -172,8 +172,9 @@ def pack(root: Path, files: Iterable[Path]) -> Bundle:
 def unpack(data: bytes, digest: str, directory: Path) -> None:
     """Write a bundle's files below ``directory``, which exists.
 
-    Raises :class:`BundleError`, before anything is written, when the bundle is not the one of
-    that digest, is damaged, is too large, or would write anywhere but below ``directory``.
+    Raises :class:`BundleError` when the bundle is not the one of that digest, is damaged, is too
+    large, or would write anywhere but below ``directory``.  Then nothing was written, but for
+    files before one whose own content turns out to be damaged.
     """
     if digest_of(data) != digest:
         raise BundleError("The bundle is not what its digest says: it was damaged on the way.")

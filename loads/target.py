@@ -87,7 +87,8 @@ def _by_path(text: str, directory: Path) -> Target:
 def _installed(text: str, top: str, directory: Path) -> Target:
     """A module that is installed rather than below the directory."""
     try:
-        spec = importlib.util.find_spec(top) if top.isidentifier() else None
+        named = top.isidentifier() and top != "__main__"
+        spec = importlib.util.find_spec(top) if named else None
     except (ImportError, ValueError):
         spec = None
     if spec is not None and spec.origin and spec.origin.endswith(".py"):

@@ -8,7 +8,7 @@
     The states with their meanings; what may follow what; what a request is answered with.
 
 What a message means is its docstring, what a state means is the comment beside it.  The limits of
-``loads.protocol.messages`` are substitutions: ``|MAX_ID|`` is the number.
+``loads.protocol.limits`` are substitutions: ``|MAX_ID|`` is the number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-from loads.protocol import codec, dialogue, messages
+from loads.protocol import codec, dialogue, limits, messages
 from loads.protocol.dialogue import REPLIES, TABLE, Side, State
 
 Cell = list[nodes.Node]
@@ -43,7 +43,7 @@ class _Directive(SphinxDirective):
 
     def note_sources(self, *modules: Any) -> None:
         """Have the page rendered again when the code has changed."""
-        for module in (*modules, codec, dialogue, messages):
+        for module in (*modules, codec, dialogue, limits, messages):
             self.env.note_dependency(module.__file__)
 
     def parsed(self, text: str) -> list[nodes.Node]:
@@ -199,8 +199,8 @@ class DialogueDirective(_Directive):
 
 def _limits() -> str:
     """A substitution for each limit, as reStructuredText."""
-    limits = {n: v for n, v in vars(messages).items() if n.startswith("MAX_")}
-    return "".join(f"\n.. |{name}| replace:: {value:,}" for name, value in limits.items())
+    found = {n: v for n, v in vars(limits).items() if n.startswith("MAX_")}
+    return "".join(f"\n.. |{name}| replace:: {value:,}" for name, value in found.items())
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

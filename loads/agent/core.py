@@ -35,7 +35,8 @@ from loads.agent.actions import (
 from loads.errors import ExitCode, RemoteProtocolError
 from loads.ledger import LOST, STOPPED, Delta
 from loads.protocol import messages as m
-from loads.protocol.dialogue import TABLE, Link, Side, State
+from loads.protocol.dialogue import Link, Side, State
+from loads.protocol.limits import clipped
 from loads.protocol.liveness import Liveness
 
 MAX_UNACKNOWLEDGED = 8  #: reports of one worker; then reading it pauses
@@ -94,10 +95,9 @@ class Core:
         self.link = Link(Side.AGENT)
         self.liveness = Liveness.since(now, settings.heartbeat, settings.timeout)
         self.run: Run | None = None
-        self._attempt = 0
+        self.decided: list[Action] = []  #: what handle gave last; if it raised, as far as it came
         self._leaving = ""
         self._now = now
-        self._actions: list[Action] = []
         self._handlers: dict[type[m.Message], Callable[[Any], None]] = {
             m.Welcome: self._on_welcome,
             m.WelcomeBack: self._on_welcome_back,
@@ -113,11 +113,11 @@ class Core:
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``, which happened ``now`` on the monotonic clock, in order."""
         self._now = now
-        self._actions = []
+        self.decided = []
         if isinstance(event, FromBroker):
             self._hear(event.message)
         elif isinstance(event, BrokerVersion):
-            self._actions.append(Leave(int(ExitCode.BROKER), event.reason, event.hint))
+            self.decided.append(Leave(int(ExitCode.BROKER), event.reason, event.hint))
         elif isinstance(event, WorkersReady):
             self._on_workers_ready(event)
         elif isinstance(event, LoadFailed):
@@ -128,47 +128,32 @@ class Core:
             self._on_terminate(event)
         elif isinstance(event, Tick):
             self._tick()
-        return self._actions
+        return self.decided
 
     def _tell(self, message: m.Message) -> None:
         self.link.sent(message)
         self.liveness.sent = self._now
-        self._actions.append(ToBroker(message))
+        self.decided.append(ToBroker(message))
 
     def _log(self, level: Any, text: str) -> None:
-        self._actions.append(Log(level, text))
+        self.decided.append(Log(level, text))
 
     # -- the broker ------------------------------------------------------------------------------
 
     def _hear(self, message: m.Message) -> None:
-        if self.link.state is State.CLOSED:
-            return
-        if self._comes_late(message):
-            self.liveness.heard = self._now
-            if isinstance(message, m.WelcomeBack) and self.run is None:
-                self._register()  # it takes us to be in a run, and would wait for its end
-            return
+        self.liveness.heard = self._now
         try:
-            self.link.received(message)
+            in_time = self.link.received(message)
         except RemoteProtocolError as error:
             self._log("warning", f"The broker broke the protocol: {error.message}")
             return
-        self.liveness.heard = self._now
         handler = self._handlers.get(type(message))
-        if handler is not None:
+        if in_time and handler is not None:
             handler(message)
 
-    def _comes_late(self, message: m.Message) -> bool:
-        """Whether this answers what has been answered or overtaken, and so has no effect."""
-        registering = self.link.state is State.REGISTERING
-        if isinstance(message, m.WhoAreYou):
-            return registering  # it asks once for each message that it did not understand
-        return not registering and isinstance(message, m.Welcome | m.WelcomeBack)
-
     def _register(self) -> None:
-        if self.link.state is not State.REGISTERING:
-            self._attempt += 1
         own = self.settings
+        again = self.link.state is State.REGISTERING
         self._tell(
             m.Register(
                 own.agent_id,
@@ -177,7 +162,7 @@ class Core:
                 own.workers,
                 own.version,
                 self.run.run_id if self.run else "",
-                self._attempt,
+                self.link.attempt if again else self.link.attempt + 1,
             )
         )
 
@@ -191,14 +176,17 @@ class Core:
     def _on_welcome_back(self, message: m.WelcomeBack) -> None:
         self._keep_rhythm(message.heartbeat, message.timeout)
         self._log("info", "The broker is back; the run goes on.")
-        self._start(0.0)  # unless it has: the order may have been lost with the connection
-        self._say_again()
+        if self.run is not None and self.run.abandoned and not self.run.started:
+            self._give_up(self.run.abandoned)
+        else:
+            self._say_ready()
+            self._say_again()
 
     def _keep_rhythm(self, heartbeat: float, timeout: float) -> None:
         self.liveness.interval, self.liveness.timeout = heartbeat, timeout
 
     def _on_rejected(self, message: m.Rejected) -> None:
-        self._actions.append(Leave(int(ExitCode.BROKER), message.reason, message.hint))
+        self.decided.append(Leave(int(ExitCode.BROKER), message.reason, message.hint))
 
     def _on_who_are_you(self, message: m.WhoAreYou) -> None:
         self._register()
@@ -208,7 +196,7 @@ class Core:
     def _on_prepare(self, message: m.Prepare) -> None:
         self.run = Run(message.run_id)
         self._log("info", f"Run {message.run_id}: {message.plan.target}.")
-        self._actions.append(
+        self.decided.append(
             PrepareRun(message.run_id, message.plan, message.digest, message.bundle)
         )
 
@@ -217,8 +205,11 @@ class Core:
             return
         self.run.workers = event.workers
         self.run.unacknowledged = {worker: deque() for worker in event.workers}
-        if self.link.state in (State.PREPARING, State.STOPPING):
-            self._tell(m.Ready(self.run.run_id, event.workers))
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        if self.run is not None and self.run.workers and self.link.may_send(m.Ready):
+            self._tell(m.Ready(self.run.run_id, self.run.workers))
 
     def _on_load_failed(self, event: LoadFailed) -> None:
         if self.run is None or self.run.last_word is not None:
@@ -227,39 +218,34 @@ class Core:
         self.run.last_word = m.CannotRun(
             self.run.run_id,
             event.code,
-            event.message[: m.MAX_TEXT],
-            event.hint[: m.MAX_TEXT],
+            clipped(event.message),
+            clipped(event.hint),
         )
         self._say_last_word()
+
+    def _give_up(self, why: str) -> None:
+        self._never_ready(f"Agent {self.settings.agent_id} gave up: {why}.")
 
     def _never_ready(self, why: str) -> None:
         self._on_load_failed(LoadFailed(int(ExitCode.INCOMPLETE), why, ""))
 
-    def _mine(self, run_id: str) -> Run | None:
-        return self.run if self.run is not None and self.run.run_id == run_id else None
-
     def _on_start(self, message: m.Start) -> None:
-        if self._mine(message.run_id):
-            self._start(message.delay)
-
-    def _start(self, delay: float) -> None:
-        run = self.run
-        if run is not None and run.workers and not run.started and not run.abandoned:
+        run = (
+            self.run
+        )  # it has been started before if this was said again after a broken connection
+        if run is not None and not run.started and not run.abandoned:
             run.started = True
-            self._actions.append(StartWorkers(delay))
+            self.decided.append(StartWorkers(message.delay))
 
     def _on_stop_load(self, message: m.StopLoad) -> None:
-        run = self._mine(message.run_id)
-        if run is not None:
-            self._actions.append(StopWorkers(message.grace))
+        self.decided.append(StopWorkers(message.grace))
 
     def _on_release(self, message: m.Release) -> None:
-        if self._mine(message.run_id):
-            self._drop()
+        self._drop()
 
     def _drop(self) -> None:
         self.run = None
-        self._actions.append(DropRun())
+        self.decided.append(DropRun())
         if self._leaving:
             self._leave()
 
@@ -268,9 +254,9 @@ class Core:
         if self.run is not None and not self.run.abandoned:
             self.run.abandoned = why
             self._log("warning", f"The load is stopped: {why}.")
-            self._actions.append(StopWorkers(0.0))
+            self.decided.append(StopWorkers(0.0))
             if not self.run.workers:
-                self._never_ready(f"Agent {self.settings.agent_id} gave up: {why}.")
+                self._give_up(why)
 
     # -- reports ---------------------------------------------------------------------------------
 
@@ -292,23 +278,18 @@ class Core:
             delta.tally,
             delta.users,
             ended,  # type: ignore[arg-type]
-            reason,
+            clipped(reason),
             delta.unknown,
         )
         if delta.ended:
             run.ended.add(delta.source)
         run.unacknowledged[delta.source].append(report)
         run.reported_at = self._now
-        if self._may_report:
+        if self.link.may_send(m.Report):  # or else the broker has to learn first who we are
             self._tell(report)
 
-    @property
-    def _may_report(self) -> bool:
-        """Not while the broker has to learn who we are: then all is said again anyway."""
-        return self.link.state in (State.READY, State.RUNNING, State.STOPPING, State.DONE)
-
     def _on_acknowledge(self, message: m.Acknowledge) -> None:
-        run = self._mine(message.run_id)
+        run = self.run
         if run is None or message.worker not in run.unacknowledged:
             return
         waiting = run.unacknowledged[message.worker]
@@ -319,23 +300,23 @@ class Core:
             run.last_word = m.Finished(run.run_id)
             self._say_last_word()
 
-    def _say_last_word(self) -> None:
-        assert self.run is not None and self.run.last_word is not None
-        self.run.reported_at = self._now
-        if (Side.AGENT, type(self.run.last_word)) in TABLE[self.link.state]:
-            self._tell(self.run.last_word)
-
     def _say_again(self) -> None:
         """Repeat, in order, all that the broker has not confirmed."""
         run = self.run
-        if run is None or not self._may_report:
+        if run is None:
             return
         run.reported_at = self._now
-        for waiting in run.unacknowledged.values():
-            for report in waiting:
-                self._tell(report)
-        if run.last_word is not None:
-            self._say_last_word()
+        if self.link.may_send(m.Report):
+            for waiting in run.unacknowledged.values():
+                for report in waiting:
+                    self._tell(report)
+        self._say_last_word()
+
+    def _say_last_word(self) -> None:
+        run = self.run
+        if run is not None and run.last_word and self.link.may_send(type(run.last_word)):
+            run.reported_at = self._now
+            self._tell(run.last_word)
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -350,7 +331,7 @@ class Core:
             run.sampled_at = self._now
             for worker, waiting in run.unacknowledged.items():
                 if worker not in run.ended and len(waiting) < MAX_UNACKNOWLEDGED:
-                    self._actions.append(SampleWorker(worker))
+                    self.decided.append(SampleWorker(worker))
         unsaid = run.last_word is not None or any(run.unacknowledged.values())
         if unsaid and self._now - run.reported_at >= REPEAT:
             self._say_again()
@@ -384,5 +365,5 @@ class Core:
 
     def _leave(self) -> None:
         if self.link.state is not State.CLOSED:
-            self._tell(m.Bye(self._leaving))
-        self._actions.append(Leave(int(ExitCode.OK), f"The agent leaves: {self._leaving}."))
+            self._tell(m.Bye(clipped(self._leaving)))
+        self.decided.append(Leave(int(ExitCode.OK), f"The agent leaves: {self._leaving}."))

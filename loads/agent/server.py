@@ -38,6 +38,7 @@ from loads.errors import BrokerUnreachable, ExitCode, LoadsError, RemoteProtocol
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import TO_AGENT
 from loads.supervisor import AllReady, CannotStart, Supervisor, workers_for
+from loads.transport.guard import Guard
 from loads.transport.reactor import Reactor
 from loads.transport.requester import Requester
 from loads.transport.sockets import Dealer
@@ -59,6 +60,7 @@ class Server:
         self._scratch = ""
         self._leaving: Leave | None = None
         self._reactor: Reactor | None = None
+        self._guard = Guard(log)
         self._socket = Dealer(TO_AGENT)
         self._socket.connect(backend)
         host = socket.gethostname()
@@ -148,7 +150,7 @@ class Server:
     # -- actions ---------------------------------------------------------------------------------
 
     def _handle(self, event: Event) -> None:
-        for action in self._core.handle(event, self._clock.monotonic()):
+        for action in self._guard.handle(self._core, event, self._clock.monotonic()):
             if isinstance(action, ToBroker):
                 self._socket.send(action.message)
             elif isinstance(action, SampleWorker):

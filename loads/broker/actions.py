@@ -29,11 +29,12 @@ class FromClient:
 
 @dataclass(frozen=True)
 class WrongVersion:
-    """An agent speaks another version of the protocol; ``reason`` names both."""
+    """An agent, or a client, speaks another version of the protocol; ``reason`` names both."""
 
     peer: bytes
     reason: str
     hint: str
+    is_client: bool = False
 
 
 @dataclass(frozen=True)

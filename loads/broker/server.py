@@ -26,6 +26,7 @@ from loads.errors import RemoteProtocolError
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
+from loads.transport.guard import Guard
 from loads.transport.reactor import Reactor
 from loads.transport.sockets import Publisher, Router
 
@@ -56,6 +57,7 @@ class Server:
             check_bind(endpoint, insecure)
         self._clock = clock
         self._garbage = 0
+        self._guard = Guard(log)
         self._locks: list[SocketLock] = []
         self._frontend, self._backend = Router(FROM_CLIENT), Router(FROM_AGENT)
         self._publisher = Publisher()
@@ -104,7 +106,9 @@ class Server:
             if received is None:
                 return
             peer, message = received
-            if isinstance(message, RemoteProtocolError):
+            if isinstance(message, VersionMismatch):
+                self._handle(WrongVersion(peer, message.message, message.hint, is_client=True))
+            elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
                 self._handle(FromClient(peer, message, uuid.uuid4().hex[:12]))
@@ -128,7 +132,7 @@ class Server:
             self._garbage = 0
 
     def _handle(self, event: Event) -> None:
-        for action in self.core.handle(event, self._clock.monotonic()):
+        for action in self._guard.handle(self.core, event, self._clock.monotonic()):
             if isinstance(action, ToAgent):
                 self._backend.send(action.peer, action.message)
             elif isinstance(action, ToClient):

@@ -10,27 +10,36 @@ from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol.dialogue import Link, Side
 from loads.protocol.liveness import Liveness
-from loads.protocol.messages import Message
+from loads.protocol.messages import Register, Welcome, WelcomeBack
 
 
 @dataclass
 class Agent:
     """A registered agent.
 
-    ``peer`` is where it is now; it changes when the agent reconnects.  ``attempt`` is the number
-    of its registration, ``greeting`` how that was answered.
+    ``peer`` is where it is now; one that reconnects, at another address, is another agent here.
+    ``greeting`` is how its registration was answered.
     """
 
     agent_id: str
     peer: bytes
     host: str
+    pid: int
     workers: int
     version: str
     liveness: Liveness
-    attempt: int = 0
-    greeting: Message | None = None
+    greeting: Welcome | WelcomeBack | None = None
     link: Link = field(default_factory=lambda: Link(Side.BROKER))
-    run_id: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """The run that it is in, from its plan to its release; empty, when there is none."""
+        return self.link.run_id
+
+    def is_repeated_by(self, peer: bytes, message: Register) -> bool:
+        """Whether a registration is this one once more, and neither a return nor a restart."""
+        this = (self.peer, self.pid, self.link.attempt)
+        return this == (peer, message.pid, message.attempt)
 
 
 @dataclass
@@ -77,10 +86,6 @@ class Run:
     error: str = ""
     hint: str = ""
 
-    def part_of(self, worker: str) -> Part | None:
-        """The part that a worker belongs to."""
-        return next((part for part in self.parts.values() if worker in part.workers), None)
-
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""
         part.state = state
@@ -88,8 +93,8 @@ class Run:
             self.ledger.give_up(worker, reason)
 
     def reopen(self, part: Part) -> None:
-        """A part's agent is back, and reports again."""
-        part.state = "running"
+        """A part's agent is back, and says again what it had to say."""
+        part.state = "preparing" if self.state == "preparing" else "running"
         for worker in part.workers:
             self.ledger.reopen(worker)
 

@@ -14,7 +14,7 @@ from loads.clients.hits import Choices, no_answer, series_key
 from loads.clients.http import Answer, Connection, Origin, open_connection
 from loads.clients.response import LazyResponse, decoded
 from loads.clients.session import follow
-from loads.clients.template import Body, Template, header_lines
+from loads.clients.template import Body, Template, header_lines, request_line
 from loads.metrics.series import NoAnswer
 from loads.recorder.current import current
 from loads.recorder.writer import Recorder, SeriesRecord
@@ -195,8 +195,7 @@ class PreparedCall(Call):
 
     def wire(self) -> bytes:
         prepared = self._prepared
-        first = f"{prepared.method} {prepared.path_url} HTTP/1.1".encode("latin-1")
-        head = b"\r\n".join((first, *header_lines(prepared), b"", b""))
+        head = b"\r\n".join((request_line(prepared), *header_lines(prepared), b"", b""))
         body = prepared.body
         if isinstance(body, str):
             return head + body.encode()

@@ -17,6 +17,7 @@ import requests
 import requests.compat
 from requests.cookies import RequestsCookieJar
 from requests.hooks import default_hooks
+from urllib3.util import parse_url
 
 from loads.clients.http import Origin
 from loads.recorder.writer import Recorder, SeriesRecord
@@ -29,6 +30,7 @@ _encode_params = requests.PreparedRequest._encode_params
 _default_user_agent = "python-urllib3/" + version("urllib3")
 _PLACE = "loads-place=1"  # stands for cookies in a template
 _LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+(?=\r\n)")
+_BODILESS = {"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"}
 _NOT_ASKED = object()
 
 
@@ -53,8 +55,7 @@ class Template:
         self.verify: bool | str = True
         lines = header_lines(prepared)
         place = lines.index(f"Cookie: {_PLACE}".encode()) if prepared._cookies else None
-        assert prepared.method is not None
-        first = f"{prepared.method} {prepared.path_url} HTTP/1.1".encode("latin-1")
+        first = request_line(prepared)
         if place is None:
             place = len(lines)
         else:
@@ -92,6 +93,14 @@ class Template:
         return prepared
 
 
+def request_line(prepared: requests.PreparedRequest) -> bytes:
+    """The first line; urllib3 quotes what is left of a URL: a percent sign that quotes nothing."""
+    target = prepared.path_url
+    if "%" in target:
+        target = parse_url(target).url
+    return f"{prepared.method} {target} HTTP/1.1".encode("latin-1")
+
+
 def header_lines(prepared: requests.PreparedRequest) -> list[bytes]:
     """The headers as urllib3 sends them: its own first, unless the test gives them."""
     assert prepared.url is not None
@@ -101,10 +110,11 @@ def header_lines(prepared: requests.PreparedRequest) -> list[bytes]:
         lines.append(b"Host: " + _host_header(prepared.url))
     if "accept-encoding" not in names:
         lines.append(b"Accept-Encoding: identity")
-    lines += [_bytes(name) + b": " + _bytes(value) for name, value in prepared.headers.items()]
+    if prepared.body is None and prepared.method not in _BODILESS and "content-length" not in names:
+        lines.append(b"Content-Length: 0")  # as after a redirect that took the body away
     if "user-agent" not in names:
         lines.append(b"User-Agent: " + _default_user_agent.encode())
-    return lines
+    return lines + [_bytes(n) + b": " + _bytes(value) for n, value in prepared.headers.items()]
 
 
 def _bytes(text: str | bytes) -> bytes:

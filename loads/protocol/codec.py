@@ -8,6 +8,7 @@ message classes; there is no schema beside them that could disagree.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -61,8 +62,9 @@ def decode(
     protocol, kind, body = (bytes(frame) for frame in frames)
     if protocol != PROTOCOL:
         if _OTHER_VERSION.fullmatch(protocol):
-            raise VersionMismatch(
-                f"The peer speaks {protocol.decode()}, and this is {PROTOCOL.decode()}.",
+            raise VersionMismatch(  # read by either side: what a broker sees, it sends back
+                f"The versions differ: {protocol.decode()} was sent, and {PROTOCOL.decode()} is "
+                "understood.",
                 "Install the same version of Loads on both sides.",
             )
         raise RemoteProtocolError("The peer does not speak this protocol.")
@@ -123,8 +125,8 @@ def _exactly(kind: type) -> _Converter:
 
 
 def _read_float(value: Any) -> float:
-    if type(value) not in (int, float) or value != value:  # noqa: PLR0124 - not a number
-        raise TypeError("a number expected")
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError("a finite number expected")
     return float(value)
 
 

@@ -13,11 +13,9 @@ from typing import Literal
 from loads.metrics.summary import RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
+from loads.protocol import limits
 
-MAX_ID = 200
-MAX_TEXT = 20_000
-MAX_BUNDLE = 64 << 20  #: bytes of a packed bundle
-MAX_WORKERS = 1_024  #: workers of one agent
+MAX_BUNDLE, MAX_WORKERS = limits.MAX_BUNDLE, limits.MAX_WORKERS
 
 Ended = Literal["", "finished", "stopped", "lost"]
 
@@ -26,30 +24,6 @@ class Message:
     """Base of all messages."""
 
     __slots__ = ()
-
-
-def _check_ids(*ids: str) -> None:
-    for value in ids:
-        if not 0 < len(value) <= MAX_ID:
-            raise ValueError(f"an identifier has 1 to {MAX_ID} characters")
-
-
-def _check_seconds(*seconds: float) -> None:
-    for value in seconds:
-        if not 0 <= value < 1e9:
-            raise ValueError("seconds are a number from 0 up")
-
-
-def _check_rhythm(heartbeat: float, timeout: float) -> None:
-    _check_seconds(heartbeat, timeout)
-    if not 0 < heartbeat < timeout:
-        raise ValueError("there is more than one heartbeat in a timeout")
-
-
-def _check_texts(*texts: str) -> None:
-    for value in texts:
-        if len(value) > MAX_TEXT:
-            raise ValueError(f"a text has at most {MAX_TEXT} characters")
 
 
 # -- backend: agent to broker --------------------------------------------------------------------
@@ -72,10 +46,10 @@ class Register(Message):
     attempt: int = 1
 
     def __post_init__(self) -> None:
-        _check_ids(self.agent_id)
-        _check_texts(self.host, self.version, self.run_id)
-        if not 1 <= self.workers <= MAX_WORKERS:
-            raise ValueError(f"an agent has 1 to {MAX_WORKERS} workers")
+        limits.check_ids(self.agent_id)
+        limits.check_texts(self.host, self.version, self.run_id)
+        if not 1 <= self.workers <= limits.MAX_WORKERS:
+            raise ValueError(f"an agent has 1 to {limits.MAX_WORKERS} workers")
 
 
 @dataclass(frozen=True)
@@ -86,8 +60,8 @@ class Ready(Message):
     workers: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id, *self.workers)
-        if not 1 <= len(set(self.workers)) == len(self.workers) <= MAX_WORKERS:
+        limits.check_ids(self.run_id, *self.workers)
+        if not 1 <= len(set(self.workers)) == len(self.workers) <= limits.MAX_WORKERS:
             raise ValueError("workers have different names, and there is at least one")
 
 
@@ -101,8 +75,8 @@ class CannotRun(Message):
     hint: str = ""
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
-        _check_texts(self.message, self.hint)
+        limits.check_ids(self.run_id)
+        limits.check_texts(self.message, self.hint)
 
 
 @dataclass(frozen=True)
@@ -119,10 +93,11 @@ class Report(Message):
     unknown: int | None = 0
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id, self.worker)
-        _check_texts(self.reason)
-        if self.sequence < 1 or self.users < 0 or (self.unknown or 0) < 0:
-            raise ValueError("a report counts from 1, and nothing in it is negative")
+        limits.check_ids(self.run_id, self.worker)
+        limits.check_texts(self.reason)
+        limits.check_counts(self.users, self.unknown)
+        if self.sequence < 1:
+            raise ValueError("reports count from 1")
 
 
 @dataclass(frozen=True)
@@ -132,7 +107,7 @@ class Finished(Message):
     run_id: str
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
+        limits.check_ids(self.run_id)
 
 
 @dataclass(frozen=True)
@@ -142,7 +117,7 @@ class Bye(Message):
     reason: str = ""
 
     def __post_init__(self) -> None:
-        _check_texts(self.reason)
+        limits.check_texts(self.reason)
 
 
 # -- backend: both ways --------------------------------------------------------------------------
@@ -161,25 +136,31 @@ class Welcome(Message):
     """The agent is registered and idle.
 
     ``heartbeat`` is how many seconds may pass between two messages, ``timeout`` after how much
-    silence either side takes the other for dead.
+    silence either side takes the other for dead.  ``attempt`` is that of the registration that
+    this answers.
     """
 
     heartbeat: float
     timeout: float
+    attempt: int = 1
 
     def __post_init__(self) -> None:
-        _check_rhythm(self.heartbeat, self.timeout)
+        limits.check_rhythm(self.heartbeat, self.timeout)
 
 
 @dataclass(frozen=True)
 class WelcomeBack(Message):
-    """As :class:`Welcome`, to an agent that is to go on with the run that it is in."""
+    """As :class:`Welcome`, to an agent that is to go on with the run that it is in.
+
+    It says :class:`Ready` again, if it has its workers, and all that is not acknowledged.
+    """
 
     heartbeat: float
     timeout: float
+    attempt: int = 1
 
     def __post_init__(self) -> None:
-        _check_rhythm(self.heartbeat, self.timeout)
+        limits.check_rhythm(self.heartbeat, self.timeout)
 
 
 @dataclass(frozen=True)
@@ -188,9 +169,10 @@ class Rejected(Message):
 
     reason: str
     hint: str = ""
+    attempt: int = 1
 
     def __post_init__(self) -> None:
-        _check_texts(self.reason, self.hint)
+        limits.check_texts(self.reason, self.hint)
 
 
 @dataclass(frozen=True)
@@ -208,9 +190,10 @@ class Prepare(Message):
     bundle: bytes
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id, self.digest)
-        if len(self.bundle) > MAX_BUNDLE:
-            raise ValueError(f"a bundle has at most {MAX_BUNDLE} bytes")
+        limits.check_ids(self.run_id, self.digest)
+        limits.check_lasting(self.plan)
+        if len(self.bundle) > limits.MAX_BUNDLE:
+            raise ValueError(f"a bundle has at most {limits.MAX_BUNDLE} bytes")
 
 
 @dataclass(frozen=True)
@@ -221,8 +204,8 @@ class Start(Message):
     delay: float
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
-        _check_seconds(self.delay)
+        limits.check_ids(self.run_id)
+        limits.check_seconds(self.delay)
 
 
 @dataclass(frozen=True)
@@ -233,8 +216,8 @@ class StopLoad(Message):
     grace: float
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
-        _check_seconds(self.grace)
+        limits.check_ids(self.run_id)
+        limits.check_seconds(self.grace)
 
 
 @dataclass(frozen=True)
@@ -246,7 +229,7 @@ class Acknowledge(Message):
     sequence: int
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id, self.worker)
+        limits.check_ids(self.run_id, self.worker)
         if self.sequence < 0:
             raise ValueError("reports count from 1, and 0 acknowledges none")
 
@@ -258,7 +241,7 @@ class Release(Message):
     run_id: str
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
+        limits.check_ids(self.run_id)
 
 
 # -- frontend: client to broker ------------------------------------------------------------------
@@ -281,11 +264,12 @@ class Submit(Message):
     bundle: bytes
 
     def __post_init__(self) -> None:
-        _check_ids(self.digest)
+        limits.check_ids(self.digest)
+        limits.check_lasting(self.plan)
         if self.plan.agents < 1:
             raise ValueError("a plan for a broker asks for agents")
-        if len(self.bundle) > MAX_BUNDLE:
-            raise ValueError(f"a bundle has at most {MAX_BUNDLE} bytes")
+        if len(self.bundle) > limits.MAX_BUNDLE:
+            raise ValueError(f"a bundle has at most {limits.MAX_BUNDLE} bytes")
 
 
 @dataclass(frozen=True)
@@ -297,8 +281,8 @@ class StopRun(Message):
     grace: float
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
-        _check_seconds(self.grace)
+        limits.check_ids(self.run_id)
+        limits.check_seconds(self.grace)
 
 
 @dataclass(frozen=True)
@@ -309,7 +293,7 @@ class GetRun(Message):
     run_id: str
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
+        limits.check_ids(self.run_id)
 
 
 # -- frontend: broker to client ------------------------------------------------------------------
@@ -327,6 +311,10 @@ class Pong(Message):
     idle_agents: int
     runs: int
 
+    def __post_init__(self) -> None:
+        limits.check_texts(self.version, self.backend, self.publisher)
+        limits.check_counts(self.agents, self.idle_agents, self.runs)
+
 
 @dataclass(frozen=True)
 class Accepted(Message):
@@ -336,7 +324,7 @@ class Accepted(Message):
     run_id: str
 
     def __post_init__(self) -> None:
-        _check_ids(self.run_id)
+        limits.check_ids(self.run_id)
 
 
 @dataclass(frozen=True)
@@ -347,10 +335,17 @@ class RunSnapshot(Message):
     number: int
     view: RunView
 
+    def __post_init__(self) -> None:
+        limits.check_counts(self.number)
+        limits.check_view(self.view)
+
 
 @dataclass(frozen=True)
 class Refused(Message):
-    """No.  ``code`` is the exit code that a command should end with."""
+    """No.  ``code`` is the exit code that a command should end with.
+
+    ``request`` is 0 where the broker could not read which request it was.
+    """
 
     request: int
     code: int
@@ -358,7 +353,7 @@ class Refused(Message):
     hint: str = ""
 
     def __post_init__(self) -> None:
-        _check_texts(self.message, self.hint)
+        limits.check_texts(self.message, self.hint)
 
 
 # -- publisher: broker to consoles ---------------------------------------------------------------
@@ -374,6 +369,7 @@ class Update(Message):
     def __post_init__(self) -> None:
         if self.number < 1:
             raise ValueError("updates count from 1")
+        limits.check_view(self.view)
 
 
 FROM_AGENT: tuple[type[Message], ...] = (

@@ -125,15 +125,20 @@ class SocketLock:
             return
         path = endpoint.partition("://")[2]
         make_private(Path(path).parent)
-        self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._fd)
-            raise BrokerError(
-                f"Another broker is running at {endpoint}.",
-                "Use that one, stop it, or give this one endpoints of its own.",
-            ) from None
+        while True:
+            self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(self._fd)
+                raise BrokerError(
+                    f"Another broker is running at {endpoint}.",
+                    "Use that one, stop it, or give this one endpoints of its own.",
+                ) from None
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._fd), os.stat(f"{path}.lock")):
+                    break
+            os.close(self._fd)  # its last holder removed it between our two steps
         self._path = path
 
     def release(self) -> None:

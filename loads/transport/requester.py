@@ -22,7 +22,7 @@ class Requester:
     """Asks a broker.
 
     Every question raises :class:`BrokerUnreachable` when there is no answer, and the error that
-    the broker describes when it refuses.
+    the broker describes when it refuses, be it because it does not understand the question.
     """
 
     def __init__(self, endpoint: str, clock: Clock, timeout: float = REQUEST_TIMEOUT) -> None:
@@ -59,12 +59,10 @@ class Requester:
                 raise
             except RemoteProtocolError:
                 continue  # garbage is nobody's answer
-            if reply is None or getattr(reply, "request", None) != self._request:
-                continue  # late, to a question that was given up
-            if isinstance(reply, m.Refused):
+            if isinstance(reply, m.Refused) and reply.request in (self._request, 0):
                 raise error_from(reply.code, reply.message, reply.hint)
-            if isinstance(reply, kind):
-                return reply
+            if isinstance(reply, kind) and reply.request == self._request:
+                return reply  # others are late: to questions that were given up
         raise BrokerUnreachable(
             f"No broker answers at {self.endpoint}.",
             "Start one with loads-broker, or name another with --broker.",

@@ -75,6 +75,14 @@ class Scene:
         """The broker says something."""
         return self.feed(*map(FromBroker, said))
 
+    def is_welcome(self) -> list[Action]:
+        """The broker answers the latest registration: it knows of no run."""
+        return self.hears(m.Welcome(HEARTBEAT, TIMEOUT, self.core.link.attempt))
+
+    def is_welcome_back(self) -> list[Action]:
+        """The broker answers the latest registration: the run goes on."""
+        return self.hears(m.WelcomeBack(HEARTBEAT, TIMEOUT, self.core.link.attempt))
+
     def measures(self, *deltas: Delta) -> list[Action]:
         """Workers give their deltas."""
         return self.feed(*map(Measured, deltas))

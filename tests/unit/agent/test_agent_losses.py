@@ -18,7 +18,9 @@ from loads.agent.actions import (
     WorkersReady,
 )
 from loads.errors import ExitCode
+from loads.protocol import limits
 from loads.protocol import messages as m
+from loads.protocol.codec import decode, encode
 from loads.protocol.dialogue import State
 from tests.unit.agent.scene import (
     ALIVE,
@@ -35,6 +37,7 @@ from tests.unit.agent.scene import (
 )
 from tests.unit.strategies import quick
 
+READY = ToBroker(m.Ready("r1", WORKERS))
 BYE = ToBroker(m.Bye("it was asked to"))
 LEAVE = Leave(ExitCode.OK, "The agent leaves: it was asked to.")
 TERMINATE = Terminate("it was asked to")
@@ -48,7 +51,8 @@ def test_what_was_measured_meanwhile_is_said_when_the_broker_is_back():
     scene.measures(delta("a/0", 1))
     assert scene.hears(m.WhoAreYou()) == [ToBroker(register("r1", attempt=2))]
     assert scene.measures(delta("a/1", 1), delta("a/0", 2, ended="finished")) == []
-    assert scene.hears(WELCOME_BACK) == [
+    assert scene.is_welcome_back() == [
+        READY,
         report("a/0", 1),
         report("a/0", 2, ended="finished"),
         report("a/1", 1),
@@ -58,7 +62,31 @@ def test_what_was_measured_meanwhile_is_said_when_the_broker_is_back():
 def test_the_last_word_too():
     scene = Scene().finished()
     scene.hears(m.WhoAreYou())
-    assert scene.hears(WELCOME_BACK) == [ToBroker(m.Finished("r1"))]
+    assert scene.is_welcome_back() == [READY, ToBroker(m.Finished("r1"))]
+
+
+def test_and_that_it_cannot_run_the_plan():
+    scene = Scene().preparing()
+    cannot = ToBroker(m.CannotRun("r1", 2, "No module shop.", ""))
+    assert scene.feed(LoadFailed(2, "No module shop.", "")) == [cannot]
+    scene.hears(m.WhoAreYou())
+    assert scene.is_welcome_back() == [cannot]
+
+
+def test_an_agent_that_still_loads_the_test_is_ready_later():
+    scene = Scene().preparing()
+    scene.hears(m.WhoAreYou())
+    assert scene.is_welcome_back() == []
+    assert scene.feed(WorkersReady(WORKERS)) == [READY]
+    assert scene.hears(m.Start("r1", 0.1)) == [StartWorkers(0.1)]
+
+
+def test_an_agent_that_gets_ready_while_the_broker_is_away_says_so_when_it_is_back():
+    scene = Scene().preparing()
+    scene.hears(m.WhoAreYou())
+    assert scene.feed(WorkersReady(WORKERS)) == []
+    assert scene.is_welcome_back() == [READY]
+    assert scene.passes(20, broker=True) == [ToBroker(ALIVE)] * 20
 
 
 def test_nothing_is_repeated_to_a_broker_that_has_to_learn_first_who_this_is():
@@ -70,24 +98,52 @@ def test_nothing_is_repeated_to_a_broker_that_has_to_learn_first_who_this_is():
 
 
 def test_workers_whose_start_was_lost_with_the_connection_start_when_it_is_back():
-    # the broker goes on with runs that have started, so this one has
     scene = Scene().ready()
     scene.hears(m.WhoAreYou())
-    assert scene.hears(WELCOME_BACK) == [StartWorkers(0.0)]
+    assert scene.is_welcome_back() == [READY]
+    assert scene.hears(m.Start("r1", 0.0)) == [StartWorkers(0.0)]
     assert scene.hears(m.StopLoad("r1", 5)) == [StopWorkers(5)]
+
+
+def test_workers_that_run_are_not_started_again():
+    scene = Scene().running()
+    scene.hears(m.WhoAreYou())
+    assert scene.is_welcome_back() == [READY]
+    assert scene.hears(m.Start("r1", 0.0)) == []
+
+
+def test_an_answer_to_an_earlier_registration_has_no_effect():
+    # it says that there is no run, which was true when it was given
+    scene = Scene().running()
+    scene.hears(m.WhoAreYou())
+    assert scene.hears(WELCOME) == []
+    assert scene.core.run is not None
+    assert scene.is_welcome_back() == [READY]
+
+
+def test_orders_that_were_given_before_the_broker_forgot_are_not_carried_out():
+    scene = Scene().running()
+    scene.passes(12, broker=False)
+    assert scene.hears(m.StopLoad("r1", 5), acknowledge("a/0", 1), m.Release("r1")) == []
+    assert not any("broke the protocol" in line for line in scene.logs)
+    assert scene.core.run is not None
 
 
 def test_workers_that_were_stopped_for_good_do_not_start():
     scene = Scene().ready()
     scene.passes(31, broker=False)
-    assert scene.hears(WELCOME_BACK) == []
+    why = "Agent a gave up: no word from the broker for 31 s."
+    cannot = ToBroker(m.CannotRun("r1", ExitCode.INCOMPLETE, why))
+    assert scene.is_welcome_back() == [cannot]
+    assert scene.measures(delta("a/0", 1, 0, ended="stopped")) != [], "which is no secret"
+    assert scene.hears(m.Release("r1")) == [DropRun()]
 
 
 def test_a_broker_that_knows_the_run_no_longer_ends_it():
     scene = Scene().running()
     scene.measures(delta("a/0", 1))
     scene.hears(m.WhoAreYou())
-    assert scene.hears(WELCOME) == [DropRun()]
+    assert scene.is_welcome() == [DropRun()]
     assert scene.measures(delta("a/0", 2)) == []
     assert scene.core.link.state is State.IDLE
 
@@ -100,7 +156,8 @@ def test_an_agent_without_its_broker_stops_the_load_and_the_result_says_so():
     scene.measures(delta("a/0", 1, 5, ended="stopped"))
     reason = "stopped early: no word from the broker for 31 s"
     scene.measures(delta("a/1", 1, 2, ended="lost", reason="was killed by SIGKILL", unknown=3))
-    assert scene.hears(WELCOME_BACK) == [
+    assert scene.is_welcome_back() == [
+        READY,
         report("a/0", 1, 5, ended="lost", reason=reason),
         report("a/1", 1, 2, ended="lost", reason="was killed by SIGKILL", unknown=3),
     ]
@@ -111,7 +168,7 @@ def test_a_worker_that_had_finished_before_the_stop_has_finished():
     scene = Scene().running()
     scene.passes(31, broker=False)
     scene.measures(delta("a/0", 1, ended="finished"))
-    assert scene.hears(WELCOME_BACK) == [report("a/0", 1, ended="finished")]
+    assert scene.is_welcome_back() == [READY, report("a/0", 1, ended="finished")]
 
 
 def test_an_agent_without_its_broker_does_not_get_ready():
@@ -165,7 +222,19 @@ def test_an_agent_that_is_to_leave_leaves_when_the_broker_has_forgotten_the_run(
     scene = Scene().running()
     scene.feed(TERMINATE)
     scene.hears(m.WhoAreYou())
-    assert scene.hears(WELCOME) == [DropRun(), BYE, LEAVE]
+    assert scene.is_welcome() == [DropRun(), BYE, LEAVE]
+
+
+@pytest.mark.parametrize("reason", ["x" * (limits.MAX_TEXT + 1), "\udce9" * limits.MAX_TEXT])
+def test_whatever_the_texts_are_they_can_be_sent(reason):
+    scene = Scene().ready()
+    said = scene.measures(delta("a/0", 1, ended="lost", reason=reason))
+    said += Scene().preparing().feed(LoadFailed(2, reason, reason))
+    said += Scene().registered().feed(Terminate(reason))
+    sent = messages(said)
+    assert len(sent) == 3
+    for message in sent:
+        assert decode(encode(message)) == message
 
 
 # -- whatever the broker says --------------------------------------------------------------------

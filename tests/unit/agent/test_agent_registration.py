@@ -21,7 +21,7 @@ from tests.unit.agent.scene import (
 def test_an_agent_registers_at_once():
     scene = Scene()
     assert scene.feed(Tick()) == [ToBroker(register())]
-    assert scene.hears(WELCOME) == []
+    assert scene.is_welcome() == []
     assert scene.core.link.state is State.IDLE
 
 
@@ -29,7 +29,7 @@ def test_a_registration_is_repeated_under_its_number_until_there_is_an_answer():
     scene = Scene()
     scene.feed(Tick())
     assert messages(scene.passes(3, broker=False)) == [register()] * 3
-    scene.hears(WELCOME)
+    scene.is_welcome()
     assert messages(scene.passes(1)) == [ALIVE]
 
 
@@ -46,7 +46,7 @@ def test_an_agent_registers_anew_when_its_broker_is_silent_for_too_long():
     scene = Scene().registered()
     said = messages(scene.passes(13, broker=False))
     assert said == [ALIVE] * 10 + [register(attempt=2)] * 3
-    scene.hears(WELCOME)
+    scene.is_welcome()
     assert scene.core.link.state is State.IDLE
 
 
@@ -59,22 +59,28 @@ def test_one_registration_answers_the_broker_however_often_it_asked():
     # it asks once for each message that it did not understand, and a whole queue may have waited
     scene = Scene().registered()
     assert scene.hears(*[m.WhoAreYou()] * 3) == [ToBroker(register(attempt=2))]
-    assert scene.hears(WELCOME) == []
+    assert scene.is_welcome() == []
     assert scene.core.link.state is State.IDLE
 
 
 def test_the_answer_to_a_repeated_registration_has_no_effect():
     scene = Scene().registered()
     scene.hears(PREPARE)
-    assert scene.hears(WELCOME) == []
+    assert scene.is_welcome() == []
     assert scene.core.run is not None
     assert scene.core.link.state is State.PREPARING
 
 
-def test_a_broker_that_takes_the_agent_to_be_in_a_run_is_told_that_it_is_not():
-    # or else it would wait for that run's end for ever
-    scene = Scene().registered()
-    assert scene.hears(WELCOME_BACK) == [ToBroker(register(attempt=2))]
+def test_a_broker_cannot_have_an_agent_go_on_with_a_run_that_it_did_not_name():
+    scene = Scene()
+    scene.feed(Tick())
+    assert scene.is_welcome_back() == []
+    assert scene.logs == [
+        "The broker broke the protocol: The broker may not send WelcomeBack to an agent without a "
+        "run."
+    ]
+    assert scene.is_welcome() == []
+    assert scene.core.link.state is State.IDLE
 
 
 def test_an_agent_that_is_rejected_leaves():

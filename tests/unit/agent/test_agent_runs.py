@@ -15,6 +15,7 @@ from loads.agent.actions import (
 )
 from loads.agent.core import MAX_UNACKNOWLEDGED, REPEAT
 from loads.errors import ExitCode
+from loads.protocol import limits
 from loads.protocol import messages as m
 from loads.protocol.dialogue import State
 from tests.unit.agent.scene import (
@@ -66,8 +67,10 @@ def test_why_a_run_cannot_be_run_is_repeated_until_the_release():
 
 def test_the_first_failure_speaks_for_all_and_a_long_one_is_cut():
     scene = Scene().preparing()
-    (said,) = messages(scene.feed(LoadFailed(2, "x" * m.MAX_TEXT + "y", "h" * (m.MAX_TEXT + 1))))
-    assert said == m.CannotRun("r1", 2, "x" * m.MAX_TEXT, "h" * m.MAX_TEXT)
+    (said,) = messages(
+        scene.feed(LoadFailed(2, "x" * limits.MAX_TEXT + "y", "h" * (limits.MAX_TEXT + 1)))
+    )
+    assert said == m.CannotRun("r1", 2, "x" * limits.MAX_TEXT, "h" * limits.MAX_TEXT)
     assert scene.feed(LoadFailed(2, "Another.", "")) == []
 
 
@@ -95,7 +98,7 @@ def test_workers_that_get_ready_after_the_release_are_of_no_interest():
 
 def test_a_start_is_carried_out_once():
     scene = Scene().running()
-    scene.hears(m.WhoAreYou(), m.WelcomeBack(1, 10))
+    scene.hears(m.WhoAreYou(), m.WelcomeBack(1, 10, 2), m.Start("r1", 0.0))
     assert scene.hears(m.StopLoad("r1", 5), m.Release("r1")) == [StopWorkers(5), DropRun()]
 
 

@@ -7,6 +7,7 @@ always hold.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from loads.broker.actions import (
     Action,
@@ -146,6 +147,9 @@ class Scene:
     # -- expectations ------------------------------------------------------------------------
 
     def to(self, name: str, message: m.Message) -> ToAgent:
+        """What is sent to an agent; a greeting answers its latest registration."""
+        if isinstance(message, m.Welcome | m.WelcomeBack):
+            message = replace(message, attempt=self.attempts.get(name, 1))
         return ToAgent(self.peers[name], message)
 
     def published(self, run: Run, tally: Tally | None = None) -> Publish:
@@ -161,8 +165,10 @@ WELCOME = m.Welcome(HEARTBEAT, TIMEOUT)
 WELCOME_BACK = m.WelcomeBack(HEARTBEAT, TIMEOUT)
 
 
-def register(name: str, run_id: str = "", workers: int = 2, attempt: int = 1) -> m.Register:
-    return m.Register(name, f"{name}.example", 42, workers, "2.0", run_id, attempt)
+def register(
+    name: str, run_id: str = "", workers: int = 2, attempt: int = 1, pid: int = 42
+) -> m.Register:
+    return m.Register(name, f"{name}.example", pid, workers, "2.0", run_id, attempt)
 
 
 def submit(wanted: RunPlan, request: int = 1) -> m.Submit:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from loads.broker.actions import FromAgent, Tick, ToAgent, WrongVersion
+from loads.broker.actions import FromAgent, Tick, ToAgent, ToClient, WrongVersion
+from loads.errors import ExitCode
+from loads.protocol import limits
 from loads.protocol import messages as m
+from loads.protocol.codec import decode, encode
 from loads.protocol.dialogue import State
 from tests.unit.broker.scene import WELCOME, Scene, register
 
@@ -97,6 +100,28 @@ def test_an_agent_of_another_version_is_sent_away_with_the_reason():
     event = WrongVersion(b"x", "Version 3 here, 2 there.", "Upgrade it.")
     rejected = m.Rejected("Version 3 here, 2 there.", "Upgrade it.")
     assert Scene().feed(event) == [ToAgent(b"x", rejected)]
+
+
+def test_a_client_of_another_version_gets_an_answer_to_a_request_that_could_not_be_read():
+    event = WrongVersion(b"x", "Version 3 here, 2 there.", "Upgrade it.", is_client=True)
+    refused = m.Refused(0, int(ExitCode.BROKER), "Version 3 here, 2 there.", "Upgrade it.")
+    assert Scene().feed(event) == [ToClient(b"x", refused)]
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+def test_an_answer_can_be_sent_whatever_its_text(is_client):
+    text = "\udce9" * limits.MAX_TEXT
+    (answer,) = Scene().feed(WrongVersion(b"x", text, text, is_client))
+    assert decode(encode(answer.message)) == answer.message
+
+
+def test_two_agents_at_one_address_are_one_and_the_other_is_lost():
+    # a name is changed by registering anew, as a hostile agent may do
+    scene = Scene()
+    scene.registers("a")
+    scene.says("a", register("b"))
+    scene.passes(11, "a")
+    assert set(scene.core.agents) == {"b"}
 
 
 def test_what_an_agent_may_not_say_is_logged_and_without_effect():

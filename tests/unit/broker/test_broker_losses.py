@@ -16,7 +16,6 @@ from tests.unit.broker.scene import (
     ready,
     register,
     report,
-    told,
 )
 
 
@@ -131,14 +130,96 @@ def test_an_agent_that_comes_back_after_the_end_is_told_to_forget_the_run():
     assert run.ledger.total.hits == 0  # the result that people have seen does not change
 
 
-def test_an_agent_that_comes_back_while_the_run_prepares_fails_it():
+def test_an_agent_that_comes_back_while_it_loads_the_test_goes_on_with_that():
     scene = Scene()
     run = scene.prepares("a", "b")
-    assert told(scene.reconnects("a", "r1")) == [
-        scene.to("b", m.Release("r1")),
-        scene.to("a", WELCOME),
-    ]
-    assert run.status == "failed"
+    assert scene.reconnects("a", "r1") == [scene.to("a", WELCOME_BACK)]
+    scene.says("b", ready("b"))
+    assert (run.state, scene.state_of("a")) == ("preparing", State.RETURNING)
+    start = m.Start("r1", 0.1)
+    assert scene.says("a", ready("a")) == [scene.to("a", start), scene.to("b", start)]
+    scene.ends("a")
+    scene.ends("b")
+    assert run.status == "finished"
+
+
+def test_an_agent_that_was_ready_and_comes_back_is_waited_for_until_it_is_ready_again():
+    scene = Scene()
+    run = scene.prepares("a", "b")
+    scene.says("a", ready("a"))
+    scene.reconnects("a", "r1")
+    assert scene.says("b", ready("b")) == []
+    assert run.state == "preparing"
+    assert len(scene.says("a", ready("a"))) == 2
+    assert run.state == "running"
+
+
+def test_an_agent_that_comes_back_unable_to_run_the_plan_fails_the_run():
+    scene = Scene()
+    run = scene.prepares("a", "b")
+    scene.reconnects("a", "r1")
+    scene.says("a", m.CannotRun("r1", 2, "No module shop."))
+    assert (run.status, run.error) == ("failed", "No module shop.")
+
+
+def test_an_agent_that_comes_back_and_is_silent_fails_the_run_at_its_deadline():
+    scene = Scene(prepare_timeout=60)
+    run = scene.prepares("a", "b")
+    scene.says("a", ready("a"))
+    scene.reconnects("a", "r1")
+    scene.says("b", ready("b"))
+    scene.passes(60, "a", "b")
+    assert (run.status, run.error) == ("failed", "Not ready after 60 s: a.")
+
+
+def test_who_says_again_that_it_is_ready_is_told_again_that_the_load_has_started():
+    # the first time may have been lost with the connection
+    scene = Scene()
+    scene.runs("a", "b")
+    scene.reconnects("a", "r1")
+    assert scene.says("a", ready("a")) == [scene.to("a", m.Start("r1", 0.0))]
+    assert scene.state_of("a") is State.RUNNING
+
+
+def test_but_not_while_the_run_is_being_stopped():
+    scene = Scene()
+    scene.runs("a", "b")
+    scene.asks(m.StopRun(2, "r1", 30))
+    stop = m.StopLoad("r1", 30)
+    assert scene.reconnects("a", "r1") == [scene.to("a", WELCOME_BACK), scene.to("a", stop)]
+    assert scene.says("a", ready("a")) == []
+    assert scene.state_of("a") is State.STOPPING
+
+
+def test_an_agent_that_comes_back_with_other_workers_has_lost_those_it_had():
+    scene = Scene()
+    run = scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 5))
+    scene.reconnects("a", "r1")
+    assert scene.says("a", m.Ready("r1", ("a/7",))) == [scene.to("a", m.Release("r1"))]
+    assert run.ledger.accounts["a/0"].reason == "is lost: agent a came back with other workers"
+    assert "a/7" not in run.ledger.accounts
+    scene.ends("b")
+    assert (run.status, run.ledger.total.hits) == ("incomplete", 5)
+
+
+def test_an_agent_that_comes_back_unable_to_go_on_does_not_take_the_result_with_it():
+    scene = Scene()
+    run = scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 5))
+    scene.reconnects("a", "r1")
+    assert scene.says("a", m.CannotRun("r1", 2, "No more.")) == [scene.to("a", m.Release("r1"))]
+    assert run.ledger.accounts["a/0"].reason == "is lost: agent a cannot run it: No more."
+    scene.ends("b")
+    assert (run.status, run.ledger.total.hits) == ("incomplete", 5)
+
+
+def test_a_restarted_agent_is_not_taken_for_one_that_repeats_itself():
+    # the same name, address and number of registration, as a process after an exec has
+    scene = Scene()
+    run = scene.runs("a")
+    assert scene.says("a", register("a", pid=43)) == [scene.published(run), scene.to("a", WELCOME)]
+    assert run.ledger.accounts["a/0"].reason == "is lost: agent a was restarted"
 
 
 def test_an_agent_that_was_restarted_has_lost_its_part():

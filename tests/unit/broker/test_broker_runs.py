@@ -76,7 +76,7 @@ def test_an_agent_that_is_ready_after_the_run_was_called_off_is_not_heard():
     scene = Scene()
     scene.prepares("a", "b")
     scene.says("b", m.CannotRun("r1", 2, "No module shop."))
-    assert scene.says("a", ready("a")) == []
+    assert scene.says("a", ready("a")) == [scene.to("a", m.Release("r1"))]
     assert scene.state_of("a") is State.IDLE
 
 
@@ -93,10 +93,11 @@ def test_what_is_said_about_a_run_that_was_called_off_does_not_disturb_the_next(
         report("b/0", 1, 5, "r1"),
         m.Finished("r1"),
     )
-    assert scene.says("b", *late) == []
+    again = [scene.to("b", m.Release("r1"))]  # it may have missed the first one
+    assert scene.says("b", *late) == again * 4
     start = m.Start("r2", 0.1)
     assert scene.says("b", ready("b", "r2")) == [scene.to("a", start), scene.to("b", start)]
-    assert scene.says("b", *late) == []
+    assert scene.says("b", *late) == again * 4
     scene.ends("a", "r2")
     scene.ends("b", "r2")
     assert run.status == "finished"

@@ -690,10 +690,7 @@ class Generated:
         {"headers": {"Accept": None, "User-Agent": None, "Accept-Encoding": None}},
         {"headers": {"X-Bad": "a\r\nb"}},
         {"params": b"a=b"},
-        pytest.param(
-            {"params": "100%"},
-            marks=pytest.mark.xfail(FAST, reason="urllib3 makes it %25", strict=True),
-        ),
+        {"params": "100%"},
         {"json": float("nan")},
     ],
     ids=lambda options: repr(options).replace("\\", ""),
@@ -702,7 +699,6 @@ def test_a_rarer_request_is_the_same_too(server: RawServer, options: dict[str, A
     check_is_the_same(server, {"method": "POST", "path": "/any", "options": options})
 
 
-@pytest.mark.xfail(FAST, reason="it sends no Content-Length: 0 there", strict=True)
 def test_a_request_that_a_redirect_took_the_body_from(server: RawServer) -> None:
     """It says that it has none: some servers answer 411 to one that does not."""
     check_is_the_same(server, {"method": "PUT", "path": "/to/3", "options": {"data": b"x"}})

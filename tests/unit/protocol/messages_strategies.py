@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
+from loads.protocol import limits
 from loads.protocol import messages as m
 from tests.unit.strategies import run_plans, tallies
 
-ids = st.text(min_size=1, max_size=5) | st.just("x" * m.MAX_ID)
-texts = st.text(max_size=5) | st.just("é" * m.MAX_TEXT)
+ids = st.text(min_size=1, max_size=5) | st.just("x" * limits.MAX_ID)
+texts = st.text(max_size=5) | st.just("é" * limits.MAX_TEXT)
 numbers = st.integers(0, 1 << 63)
 durations = st.floats(0, 1e6)
 
@@ -29,7 +30,7 @@ NARROWER: dict[tuple[str, Any], st.SearchStrategy[Any]] = {
     ("digest", str): ids,
     ("run_id", str): ids,
     ("worker", str): ids,
-    ("workers", int): st.integers(1, m.MAX_WORKERS),
+    ("workers", int): st.integers(1, limits.MAX_WORKERS),
     ("workers", tuple[str, ...]): _WORKERS,
     ("sequence", int): st.integers(1, 1 << 63),
     ("number", int): st.integers(1, 1 << 63),

@@ -191,6 +191,12 @@ def test_a_field_of_another_type_is_the_peers_error(cls, name):
         pytest.param(m.Start, {"run_id": "r", "delay": "1"}, id="text is no float"),
         pytest.param(m.Start, {"run_id": "r", "delay": float("nan")}, id="nan is no number"),
         pytest.param(m.Start, {"run_id": "r", "delay": float("inf")}, id="for ever is too long"),
+        pytest.param(m.Welcome, {"heartbeat": 1, "timeout": float("-inf")}, id="less than all"),
+        pytest.param(
+            m.Update,
+            {"number": 1, "view": {"run_id": "r", "plan": PLAN.pack(), "elapsed": float("inf")}},
+            id="a view for ever",
+        ),
         pytest.param(m.Update, {"number": 1, "view": []}, id="a list is no view"),
         pytest.param(m.Update, {"number": 1, "view": {}}, id="a view without anything"),
     ],

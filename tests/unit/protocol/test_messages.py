@@ -7,19 +7,56 @@ from functools import partial
 
 import pytest
 
-from loads.metrics.summary import RunView
+from loads.metrics.summary import AgentView, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
+from loads.protocol import limits
 from loads.protocol import messages as m
 
 PLAN = RunPlan("test_shop", agents=1)
 LOCAL_PLAN = RunPlan("test_shop")
-LONG_ID = "x" * (m.MAX_ID + 1)
-LONG_TEXT = "x" * (m.MAX_TEXT + 1)
+LONG_ID = "x" * (limits.MAX_ID + 1)
+LONG_TEXT = "x" * (limits.MAX_TEXT + 1)
 NAN, INF = float("nan"), float("inf")
 
 Register = partial(m.Register, agent_id="a", host="h", pid=1, workers=1, version="1")
 Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
+
+
+Pong = partial(
+    m.Pong, request=1, version="1", backend="b", publisher="p", agents=0, idle_agents=0, runs=0
+)
+
+
+def snapshot(**fields) -> m.RunSnapshot:
+    return m.RunSnapshot(1, 1, RunView(**{"run_id": "r", "plan": PLAN, **fields}))
+
+
+def update(**fields) -> m.Update:
+    return m.Update(1, RunView(**{"run_id": "r", "plan": PLAN, **fields}))
+
+
+def agent(**fields) -> dict[str, tuple[AgentView, ...]]:
+    view = {"agent_id": "a", "host": "h", "workers": 1, "state": "running", **fields}
+    return {"agents": (AgentView(**view),)}
+
+
+#: What a console could not show, or would show wrongly.
+WRONG_VIEWS = {
+    "no run": {"run_id": ""},
+    "a plan without an end": {"plan": RunPlan("t", agents=1, duration=1e308, users=(1, 1))},
+    "a run that has lasted for ever": {"elapsed": INF},
+    "a run that has lasted for nan": {"elapsed": NAN},
+    "a run that has not begun yet": {"elapsed": -1.0},
+    "a run started before clocks": {"started": -1.0},
+    "a run started after the calendar": {"started": 1e12},
+    "a run started at nan": {"started": NAN},
+    "fewer than no users": {"users": -1},
+    "an agent without a name": agent(agent_id=""),
+    "an agent of fewer than no workers": agent(workers=-1),
+    "an agent of fewer than no hits": agent(hits=-1),
+    "an agent of fewer than no unknown": agent(unknown=-1),
+}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +65,7 @@ Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
         pytest.param(lambda: Register(agent_id=""), id="an agent without a name"),
         pytest.param(lambda: Register(agent_id=LONG_ID), id="an agent with an endless name"),
         pytest.param(lambda: Register(workers=0), id="an agent without workers"),
-        pytest.param(lambda: Register(workers=m.MAX_WORKERS + 1), id="an agent too large"),
+        pytest.param(lambda: Register(workers=limits.MAX_WORKERS + 1), id="an agent too large"),
         pytest.param(lambda: Register(host=LONG_TEXT), id="a host with an endless name"),
         pytest.param(lambda: Register(version=LONG_TEXT), id="an endless version"),
         pytest.param(lambda: m.Ready("", ("w",)), id="ready for no run"),
@@ -36,7 +73,8 @@ Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
         pytest.param(lambda: m.Ready("r", ("w", "w")), id="two workers of one name"),
         pytest.param(lambda: m.Ready("r", ("w", "")), id="a worker without a name"),
         pytest.param(
-            lambda: m.Ready("r", tuple(map(str, range(m.MAX_WORKERS + 1)))), id="too many workers"
+            lambda: m.Ready("r", tuple(map(str, range(limits.MAX_WORKERS + 1)))),
+            id="too many workers",
         ),
         pytest.param(lambda: m.CannotRun("", 2, "no"), id="a failure of no run"),
         pytest.param(lambda: m.CannotRun("r", 2, LONG_TEXT), id="an endless reason"),
@@ -60,7 +98,7 @@ Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
         pytest.param(lambda: m.Prepare("r", PLAN, "", b""), id="a bundle without a digest"),
         pytest.param(lambda: m.Prepare("", PLAN, "d", b""), id="preparing no run"),
         pytest.param(
-            lambda: m.Prepare("r", PLAN, "d", bytes(m.MAX_BUNDLE + 1)), id="a bundle too large"
+            lambda: m.Prepare("r", PLAN, "d", bytes(limits.MAX_BUNDLE + 1)), id="a bundle too large"
         ),
         pytest.param(lambda: m.Start("r", -0.1), id="a start in the past"),
         pytest.param(lambda: m.Start("r", INF), id="a start that never comes"),
@@ -72,7 +110,8 @@ Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
         pytest.param(lambda: m.Submit(1, LOCAL_PLAN, "d", b""), id="a local plan for a broker"),
         pytest.param(lambda: m.Submit(1, PLAN, "", b""), id="a submission without a digest"),
         pytest.param(
-            lambda: m.Submit(1, PLAN, "d", bytes(m.MAX_BUNDLE + 1)), id="a submission too large"
+            lambda: m.Submit(1, PLAN, "d", bytes(limits.MAX_BUNDLE + 1)),
+            id="a submission too large",
         ),
         pytest.param(lambda: m.StopRun(1, "r", -1.0), id="stopping a run in the past"),
         pytest.param(lambda: m.StopRun(1, "", 1.0), id="stopping no run"),
@@ -80,6 +119,25 @@ Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
         pytest.param(lambda: m.Accepted(1, ""), id="accepting no run"),
         pytest.param(lambda: m.Refused(1, 6, LONG_TEXT), id="an endless refusal"),
         pytest.param(lambda: m.Update(0, RunView("r", PLAN)), id="updates count from 1"),
+        pytest.param(
+            lambda: m.Submit(1, RunPlan("t", agents=1, duration=1e308, users=(1, 1)), "d", b""),
+            id="a plan without an end",
+        ),
+        pytest.param(
+            lambda: m.Prepare("r", RunPlan("t", agents=1, grace=1e9), "d", b""),
+            id="an endless grace",
+        ),
+        pytest.param(lambda: m.RunSnapshot(1, -1, RunView("r", PLAN)), id="fewer than no updates"),
+        pytest.param(lambda: Pong(agents=-1), id="fewer than no agents"),
+        pytest.param(lambda: Pong(idle_agents=-1), id="fewer than no idle agents"),
+        pytest.param(lambda: Pong(runs=-1), id="fewer than no runs"),
+        pytest.param(lambda: Pong(version=LONG_TEXT), id="a broker of an endless version"),
+        pytest.param(lambda: Pong(backend=LONG_TEXT), id="an endless endpoint"),
+        *(
+            pytest.param(partial(show, **wrong), id=f"{show.__name__} of {name}")
+            for show in (snapshot, update)
+            for name, wrong in WRONG_VIEWS.items()
+        ),
     ],
 )
 def test_what_makes_no_sense_cannot_be_built(build):
@@ -90,11 +148,11 @@ def test_what_makes_no_sense_cannot_be_built(build):
 @pytest.mark.parametrize(
     "build",
     [
-        pytest.param(lambda: Register(agent_id="x" * m.MAX_ID), id="the longest name"),
-        pytest.param(lambda: Register(workers=m.MAX_WORKERS), id="the largest agent"),
+        pytest.param(lambda: Register(agent_id="x" * limits.MAX_ID), id="the longest name"),
+        pytest.param(lambda: Register(workers=limits.MAX_WORKERS), id="the largest agent"),
         pytest.param(lambda: Register(run_id="r"), id="an agent in the middle of a run"),
         pytest.param(lambda: Report(unknown=None, ended="lost"), id="unknown without a bound"),
-        pytest.param(lambda: m.Bye("x" * m.MAX_TEXT), id="the longest farewell"),
+        pytest.param(lambda: m.Bye("x" * limits.MAX_TEXT), id="the longest farewell"),
         pytest.param(lambda: m.Start("r", 0.0), id="a start at once"),
         pytest.param(lambda: m.StopLoad("r", 0.0), id="no grace at all"),
         pytest.param(lambda: m.Acknowledge("r", "w", 0), id="nothing merged yet"),
@@ -104,6 +162,22 @@ def test_what_makes_no_sense_cannot_be_built(build):
 )
 def test_the_edges_of_what_makes_sense(build):
     build()
+
+
+@pytest.mark.parametrize(
+    ("text", "clipped"),
+    [
+        ("", ""),
+        ("é\n", "é\n"),
+        ("caf\udce9", "caf\\udce9"),
+        ("x" * (limits.MAX_TEXT + 5), "x" * limits.MAX_TEXT),
+        ("\udce9" * limits.MAX_TEXT, ("\\udce9" * limits.MAX_TEXT)[: limits.MAX_TEXT]),
+    ],
+    ids=["none", "as it is", "no UTF-8", "long", "long once it is spelled out"],
+)
+def test_a_text_is_made_such_that_it_can_be_sent(text, clipped):
+    assert limits.clipped(text) == clipped
+    m.CannotRun("r", 2, limits.clipped(text)).message.encode()
 
 
 def test_messages_cannot_be_changed():

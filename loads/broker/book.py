@@ -1,0 +1,39 @@
+"""What the parts of the broker's core share: what they know, and what they want done."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from loads.broker.actions import Action, Log, ToAgent
+from loads.broker.settings import Settings
+from loads.broker.state import Agent, Run
+from loads.protocol.messages import Message
+
+
+class Book:
+    """The agents and runs that there are, the time, and the actions decided on so far."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.agents: dict[str, Agent] = {}
+        self.runs: dict[str, Run] = {}
+        self.now = 0.0
+        self.decided: list[Action] = []
+
+    def open(self, now: float) -> None:
+        """Another event is to be handled, which happened ``now``."""
+        self.now, self.decided = now, []
+
+    def do(self, action: Action) -> None:
+        """Have something done."""
+        self.decided.append(action)
+
+    def tell(self, agent: Agent, message: Message) -> None:
+        """Send a message to an agent."""
+        agent.link.sent(message)
+        agent.liveness.sent = self.now
+        self.do(ToAgent(agent.peer, message))
+
+    def log(self, level: Literal["info", "warning"], text: str) -> None:
+        """Say something to whoever runs the broker."""
+        self.do(Log(level, text))

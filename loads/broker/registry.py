@@ -1,0 +1,102 @@
+"""Who is there: agents come, are silent, come back and leave."""
+
+from __future__ import annotations
+
+from loads.broker.actions import ToAgent
+from loads.broker.book import Book
+from loads.broker.runs import Runs
+from loads.broker.state import Agent, Run
+from loads.protocol import messages as m
+from loads.protocol.limits import clipped
+from loads.protocol.liveness import Liveness
+
+
+class Registry:
+    """Keeps track of the agents, and tells the runs when one is gone."""
+
+    def __init__(self, book: Book, runs: Runs) -> None:
+        self._book = book
+        self._runs = runs
+        self._at: dict[bytes, Agent] = {}
+
+    def at(self, peer: bytes) -> Agent | None:
+        """The agent that speaks from an address, if it is registered."""
+        return self._at.get(peer)
+
+    def register(self, peer: bytes, message: m.Register) -> None:
+        """An agent that is new, or one that comes back and may be in the middle of a run."""
+        book = self._book
+        known = book.agents.get(message.agent_id)
+        if known is not None and known.greeting and known.is_repeated_by(peer, message):
+            known.liveness.heard = book.now
+            book.tell(known, known.greeting)
+            return
+        if known is not None:
+            self._forget(known)
+            if known.run_id != message.run_id:
+                self._runs.lose(known, "was restarted")
+        agent = self._enter(peer, message)
+        run = self._runs.resumable(agent)
+        if run is not None:
+            self._resume(agent, run)
+            return
+        self._greet(agent, m.Welcome(*self._rhythm, message.attempt))
+        book.log(
+            "info",
+            f"Agent {agent.agent_id} on {agent.host} registered with {agent.workers} workers; "
+            f"{len(book.agents)} in all.",
+        )
+
+    def _enter(self, peer: bytes, message: m.Register) -> Agent:
+        agent = Agent(
+            message.agent_id,
+            peer,
+            message.host,
+            message.pid,
+            message.workers,
+            message.version,
+            Liveness.since(self._book.now, *self._rhythm),
+        )
+        agent.link.received(message)
+        self._book.agents[agent.agent_id] = self._at[peer] = agent
+        return agent
+
+    def _resume(self, agent: Agent, run: Run) -> None:
+        self._greet(agent, m.WelcomeBack(*self._rhythm, agent.link.attempt))
+        self._runs.resume(agent, run)
+        self._book.log("info", f"Agent {agent.agent_id} is back in run {run.run_id}.")
+
+    def _greet(self, agent: Agent, greeting: m.Welcome | m.WelcomeBack) -> None:
+        agent.greeting = greeting
+        self._book.tell(agent, greeting)
+
+    @property
+    def _rhythm(self) -> tuple[float, float]:
+        return self._book.settings.heartbeat, self._book.settings.agent_timeout
+
+    def take_leave(self, agent: Agent, message: m.Bye) -> None:
+        """An agent leaves of its own will."""
+        self._forget(agent)
+        self._runs.lose(agent, f"left: {message.reason}" if message.reason else "left")
+        self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
+
+    def tick(self) -> None:
+        """Give up those that are silent for too long, and let the others know that we are here."""
+        book = self._book
+        for agent in list(book.agents.values()):
+            if agent.liveness.is_dead(book.now):
+                silence = agent.liveness.silence(book.now)
+                self._forget(agent)
+                book.log("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
+                self._runs.lose(agent, f"was silent for {silence:.0f} s")
+            elif agent.liveness.is_due(book.now):
+                book.tell(agent, m.Heartbeat())
+
+    def _forget(self, agent: Agent) -> None:
+        del self._book.agents[agent.agent_id]
+        if self._at.get(agent.peer) is agent:
+            del self._at[agent.peer]
+
+    def refuse(self, peer: bytes, reason: str, hint: str) -> None:
+        """An agent that cannot be understood is sent away."""
+        self._book.do(ToAgent(peer, m.Rejected(clipped(reason), clipped(hint))))

@@ -1,0 +1,269 @@
+"""What becomes of runs.
+
+A run goes from ``preparing`` (its agents load the test) to ``running`` to ``ended``, by way of
+``stopping`` when it is ended early.  Every state is left: by the agents' messages, by a deadline,
+or by the silence of an agent, which makes its part ``lost``.  A run ends when all its parts have.
+
+The only state without a deadline is a run by hits, which takes as long as the target does.
+"""
+
+from __future__ import annotations
+
+import math
+
+from loads.broker.actions import Publish
+from loads.broker.book import Book
+from loads.broker.state import Agent, Part, Run
+from loads.errors import ExitCode
+from loads.ledger import LOST, Delta, Entry
+from loads.metrics.summary import Status
+from loads.metrics.tally import Tally
+from loads.plan import RunPlan
+from loads.protocol import messages as m
+
+
+class Runs:
+    """Moves runs from one state to the next."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    # -- beginning -------------------------------------------------------------------------------
+
+    def prepare(self, run_id: str, submit: m.Submit, chosen: list[Agent]) -> None:
+        """Have some agents load the test."""
+        book, plan = self._book, submit.plan
+        run = Run(
+            run_id,
+            plan,
+            {agent.agent_id: Part(agent.agent_id, agent.host) for agent in chosen},
+            deadline=book.now + book.settings.prepare_timeout,
+        )
+        book.runs[run_id] = run
+        for agent in chosen:
+            book.tell(agent, m.Prepare(run_id, plan, submit.digest, submit.bundle))
+        book.log("info", f"Run {run_id}: {plan.target}, {plan.describe()}.")
+        self._publish(run)
+
+    def on_ready(self, agent: Agent, message: m.Ready) -> None:
+        """An agent's workers have the test; it says so again when it has come back."""
+        run, part = self._of(agent)
+        if part.workers and part.workers != message.workers:
+            self._book.tell(agent, m.Release(run.run_id))
+            self._lose_part(run, part, f"agent {agent.agent_id} came back with other workers")
+            return
+        others = (other for other in run.parts.values() if other is not part)
+        if any(not set(message.workers).isdisjoint(other.workers) for other in others):
+            self._fail(run, ExitCode.BROKER, f"Agent {agent.agent_id} names another's workers.", "")
+            return
+        part.workers = message.workers
+        for worker in part.workers:
+            run.ledger.expect(worker)
+        if run.state == "preparing":
+            part.state = "ready"
+            if all(part.state == "ready" for part in run.parts.values()):
+                self._start(run)
+        elif run.state == "running":
+            self._start_again(run, part, agent)
+
+    def _start(self, run: Run) -> None:
+        book, delay = self._book, self._book.settings.start_delay
+        run.state, run.started_at = "running", book.now + delay
+        run.started = book.settings.epoch + run.started_at
+        run.deadline = self._latest_end(run.plan)
+        for agent_id, part in run.parts.items():
+            part.state = "running"
+            book.tell(book.agents[agent_id], m.Start(run.run_id, delay))
+        book.log("info", f"Run {run.run_id} started on {', '.join(run.parts)}.")
+
+    def _start_again(self, run: Run, part: Part, agent: Agent) -> None:
+        """The start may have been lost with a connection; who has heard it, goes on."""
+        if not any(run.ledger.accounts[worker].last for worker in part.workers):
+            run.deadline = self._latest_end(run.plan)  # its load may begin only now
+        self._book.tell(agent, m.Start(run.run_id, 0.0))
+
+    def _latest_end(self, plan: RunPlan) -> float:
+        """When a load that starts now must be over: all its groups, a grace each, and slack."""
+        if plan.total_seconds is None:
+            return math.inf
+        settings = self._book.settings
+        longest = plan.total_seconds + plan.grace * len(plan.users)
+        return self._book.now + settings.start_delay + longest + settings.stop_slack
+
+    # -- going on --------------------------------------------------------------------------------
+
+    def on_report(self, agent: Agent, message: m.Report) -> None:
+        """A worker's next delta, or one that is said again."""
+        run, part = self._of(agent)
+        if message.worker not in part.workers:
+            return
+        delta = Delta(
+            message.worker,
+            message.sequence,
+            message.tally,
+            message.users,
+            message.ended,
+            message.reason,
+            message.unknown,
+        )
+        if run.ledger.merge(delta) is Entry.MERGED:
+            run.unpublished.merge(message.tally)
+        last = run.ledger.accounts[message.worker].last
+        self._book.tell(agent, m.Acknowledge(run.run_id, message.worker, last))
+
+    def resumable(self, agent: Agent) -> Run | None:
+        """The run that an agent says it is in, if its part of that is open or can be again."""
+        run = self._book.runs.get(agent.run_id)
+        part = run.parts.get(agent.agent_id) if run else None
+        if run is None or part is None or run.state == "ended" or part.state == "ended":
+            return None
+        return run
+
+    def resume(self, agent: Agent, run: Run) -> None:
+        """An agent is back in its run: what was closed for its silence is open again."""
+        run.reopen(run.parts[agent.agent_id])
+        if run.state == "stopping":
+            grace = run.deadline - self._book.settings.stop_slack - self._book.now
+            self._book.tell(agent, m.StopLoad(run.run_id, max(0.0, grace)))
+
+    def publish_all(self, run: Run) -> None:
+        """Publish what was not yet, so that no later update holds a part of it."""
+        if run.unpublished:
+            self._publish(run)
+
+    def _publish(self, run: Run) -> None:
+        run.number += 1
+        run.published_at = self._book.now
+        update = m.Update(run.number, run.view(run.unpublished))
+        run.unpublished = Tally()
+        self._book.do(Publish(run.run_id, update))
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def on_finished(self, agent: Agent, message: m.Finished) -> None:
+        """An agent has nothing more to say about its part."""
+        run, part = self._of(agent)
+        self._book.tell(agent, m.Release(run.run_id))
+        if run.state == "preparing":
+            why = f"Agent {agent.agent_id} has no worker left before the start."
+            self._fail(run, ExitCode.INCOMPLETE, why, "Did its box run out of memory?")
+            return
+        run.close(part, "ended", "never reported how it ended")
+        self._end_if_over(run)
+
+    def on_cannot_run(self, agent: Agent, message: m.CannotRun) -> None:
+        """One agent that cannot run the plan speaks for all, while there is no result to lose."""
+        run, part = self._of(agent)
+        if run.state == "preparing":
+            self._fail(run, message.code, message.message, message.hint)
+            return
+        self._book.tell(agent, m.Release(run.run_id))
+        self._lose_part(run, part, f"agent {agent.agent_id} cannot run it: {message.message}")
+
+    def lose(self, agent: Agent, why: str) -> None:
+        """An agent is gone: what it reported stays, the rest is unknown."""
+        if agent.run_id in self._book.runs:
+            run, part = self._of(agent)
+            self._lose_part(run, part, f"agent {agent.agent_id} {why}")
+
+    def _lose_part(self, run: Run, part: Part, why: str) -> None:
+        if run.state == "preparing":
+            text = f"{why[0].upper()}{why[1:]} before the start."
+            self._fail(run, ExitCode.INCOMPLETE, text, "")
+            return
+        run.close(part, LOST, f"is lost: {why}")
+        self._end_if_over(run)
+
+    def stop(self, run: Run, grace: float) -> None:
+        """End a run early, unless it has ended."""
+        book = self._book
+        if run.state == "preparing":
+            run.stop_asked = True
+            self._release_all(run)
+            self._end(run, "stopped")
+        elif run.state in ("running", "stopping"):
+            deadline = book.now + grace + book.settings.stop_slack
+            if run.state == "stopping":
+                deadline = min(deadline, run.deadline)  # to ask again does not put off the end
+            run.state, run.stop_asked, run.deadline = "stopping", True, deadline
+            for agent in self._agents_of(run):
+                book.tell(agent, m.StopLoad(run.run_id, grace))
+
+    def tick(self) -> None:
+        """See to deadlines, and let consoles know that the broker is here."""
+        for run in list(self._book.runs.values()):
+            if run.state == "ended":
+                continue
+            run.elapsed = self._elapsed(run)
+            if self._book.now >= run.deadline:
+                self._overdue(run)
+            elif self._book.now - run.published_at >= self._book.settings.publish_interval:
+                self._publish(run)
+
+    def _overdue(self, run: Run) -> None:
+        late = [part for part in run.parts.values() if part.state in ("preparing", "running")]
+        if run.state == "preparing":
+            names = ", ".join(part.agent_id for part in late)
+            self._fail(
+                run,
+                ExitCode.INCOMPLETE,
+                f"Not ready after {self._book.settings.prepare_timeout:g} s: {names}.",
+                "Look at what these agents print: importing the test may hang there.",
+            )
+            return
+        did_not = "stop" if run.state == "stopping" else "end"
+        self._release_all(run)
+        for part in late:
+            run.close(part, LOST, f"is lost: agent {part.agent_id} did not {did_not} in time")
+        self._end_if_over(run)
+
+    def _fail(self, run: Run, code: int, error: str, hint: str) -> None:
+        """A run cannot be run: its agents forget it."""
+        run.error_code, run.error, run.hint = int(code), error, hint
+        self._book.log("warning", f"Run {run.run_id} failed: {error}")
+        self._release_all(run)
+        self._end(run, "failed")
+
+    def _release_all(self, run: Run) -> None:
+        for agent in self._agents_of(run):
+            self._book.tell(agent, m.Release(run.run_id))
+        for part in run.parts.values():
+            if not part.is_over:
+                part.state = "ended"
+
+    def _end_if_over(self, run: Run) -> None:
+        if not all(part.is_over for part in run.parts.values()):
+            return
+        if run.stop_asked:
+            self._end(run, "stopped")
+        else:
+            self._end(run, "incomplete" if run.ledger.lost else "finished")
+
+    def _end(self, run: Run, status: Status) -> None:
+        run.elapsed = self._elapsed(run)
+        run.state, run.status = "ended", status
+        self._publish(run)
+        self._book.log("info", f"Run {run.run_id} ended: {status}, {run.ledger.total.hits:,} hits.")
+        self._keep(run)
+
+    def _keep(self, run: Run) -> None:
+        """Remember a run that has ended; of too many, forget those that ended first."""
+        runs = self._book.runs
+        runs[run.run_id] = runs.pop(run.run_id)  # those that ended first come first
+        ended = [r.run_id for r in runs.values() if r.state == "ended"]
+        for run_id in ended[: max(0, len(ended) - self._book.settings.kept_runs)]:
+            del runs[run_id]
+
+    # -- looking up ------------------------------------------------------------------------------
+
+    def _of(self, agent: Agent) -> tuple[Run, Part]:
+        """The run that an agent is in, and its part in it; who is not released has both."""
+        run = self._book.runs[agent.run_id]
+        return run, run.parts[agent.agent_id]
+
+    def _agents_of(self, run: Run) -> list[Agent]:
+        agents = (self._book.agents.get(agent_id) for agent_id in run.parts)
+        return [agent for agent in agents if agent is not None and agent.run_id == run.run_id]
+
+    def _elapsed(self, run: Run) -> float:
+        return max(0.0, self._book.now - run.started_at) if run.started_at else 0.0

@@ -1,0 +1,26 @@
+"""What the broker's shell knows and its core does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a broker behaves.
+
+    ``epoch`` is what to add to the monotonic clock for the time of day; all others but the texts
+    are in seconds.
+    """
+
+    version: str = ""
+    backend: str = ""
+    publisher: str = ""
+    epoch: float = 0.0
+    heartbeat: float = 1.0
+    agent_timeout: float = 10.0
+    prepare_timeout: float = 120.0
+    stop_slack: float = 15.0  #: beyond the time a run may take, for agents to report the end
+    start_delay: float = 0.1  #: so that the slowest link has the start before it is due
+    publish_interval: float = 0.25
+    kept_runs: int = 100

@@ -1,0 +1,75 @@
+"""What the values in messages may be.
+
+Each check raises ``ValueError``.
+"""
+
+from __future__ import annotations
+
+from loads.metrics.summary import RunView
+from loads.plan import RunPlan
+
+MAX_ID = 200
+MAX_TEXT = 20_000
+MAX_BUNDLE = 64 << 20  #: bytes of a packed bundle
+MAX_WORKERS = 1_024  #: workers of one agent
+END_OF_TIME = 253e9  #: seconds since 1970 that a calendar has room for: until the year 9987
+
+
+def check_ids(*ids: str) -> None:
+    """Identifiers, which are never empty."""
+    for value in ids:
+        if not 0 < len(value) <= MAX_ID:
+            raise ValueError(f"an identifier has 1 to {MAX_ID} characters")
+
+
+def check_seconds(*seconds: float) -> None:
+    """Lengths of time, from 0 up and finite."""
+    for value in seconds:
+        if not 0 <= value < 1e9:
+            raise ValueError("seconds are a number from 0 up")
+
+
+def check_rhythm(heartbeat: float, timeout: float) -> None:
+    """What a greeting tells an agent to keep to."""
+    check_seconds(heartbeat, timeout)
+    if not 0 < heartbeat < timeout:
+        raise ValueError("there is more than one heartbeat in a timeout")
+
+
+def check_texts(*texts: str) -> None:
+    """Texts for people."""
+    for value in texts:
+        if len(value) > MAX_TEXT:
+            raise ValueError(f"a text has at most {MAX_TEXT} characters")
+
+
+def check_counts(*counts: int | None) -> None:
+    """Numbers of things; None is one that is not known."""
+    for value in counts:
+        if value is not None and value < 0:
+            raise ValueError("a count is not negative")
+
+
+def check_lasting(plan: RunPlan) -> None:
+    """A plan whose end can be computed."""
+    check_seconds(plan.grace, plan.total_seconds or 0.0)
+
+
+def check_view(view: RunView) -> None:
+    """A view that can be shown: consoles compute with all of its numbers."""
+    check_ids(view.run_id, *(agent.agent_id for agent in view.agents))
+    check_lasting(view.plan)
+    check_seconds(view.elapsed)
+    if not 0 <= view.started < END_OF_TIME:
+        raise ValueError("a run was started at some time since 1970")
+    check_counts(view.users)
+    for agent in view.agents:
+        check_counts(agent.workers, agent.hits, agent.unknown)
+
+
+def clipped(text: str) -> str:
+    """A text of any length and content, as messages may carry it.
+
+    Characters that have no UTF-8 form, as Python makes of undecodable file names, are spelled out.
+    """
+    return text.encode(errors="backslashreplace").decode()[:MAX_TEXT]
