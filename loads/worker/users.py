@@ -196,7 +196,7 @@ class Users:
         self._cutter = gevent.spawn_later(grace, self._cut)
 
     def _cut(self) -> None:
-        self._stopping = True
+        """Cut the users of this group; those of a later one are another matter."""
         self._running.kill(block=False)
 
     def _run_user(self, number: int, at: float) -> None:

@@ -139,3 +139,12 @@ def test_the_end_of_the_grace_period_cuts_tests(
     assert result.summary["urls"][0]["status"] == {"cut": USERS}
     assert result.code == 1, "no test was run to its end"
     assert result.summary["status"] == "finished"
+
+
+def test_a_group_that_was_cut_does_not_keep_the_next_from_starting(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_hang.py", site("/hang"))
+    options = ("-u", "2:3", "-d", 0.5, "--grace", 0.5, "--server-url", target.url)
+    result = Runner(stage, "test_hang", *options).wait()
+    assert result.tests["cut"] == result.hits == target.hits == 2 + 3
