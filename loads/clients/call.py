@@ -114,6 +114,8 @@ class Call:
         connection = pool.take(origin)
         if connection is None:
             connection = self._connect(to_connect)
+        else:
+            current().count("connections_reused")
         try:
             answer = connection.exchange(data, to_read)
         except BaseException:
@@ -217,7 +219,7 @@ def perform(call: Call, follow_redirects: bool) -> requests.Response:
     recorder.count("hits_started")
     outcome, received = int(NoAnswer.CUT), 0
     error: exceptions.RequestException | None = None
-    start = time.perf_counter()
+    start = time.monotonic()
     try:
         answer = call.carry_out()
         outcome, received = answer.status, len(answer.body)
@@ -227,9 +229,9 @@ def perform(call: Call, follow_redirects: bool) -> requests.Response:
         raise
     finally:
         # also when the greenlet is cut: the request was sent, and the target counted it
-        end = time.perf_counter()
+        end = time.monotonic()
         series.record(int((end - start) * 1e6), outcome, call.size, received)
-        recorder.touch(time.monotonic())
+        recorder.touch(end)
         if Choices.watch is not None and error is not None:
             Choices.watch(call.prepare(), error, end - start)
     sent_at, answered_at = answer.sent_at, answer.answered_at

@@ -46,8 +46,20 @@ def _is_plain(session: requests.Session) -> bool:
         and session.cert is None
         and not session.hooks["response"]
         and type(session.cookies) is RequestsCookieJar
-        and all(map(_is_plain_adapter, adapters.values()))
+        and _have_plain_adapters(session)
     )
+
+
+def _have_plain_adapters(session: requests.Session) -> bool:
+    """Whether a session's adapters are Requests' own; looked at when they are new."""
+    adapters = list(session.adapters.values())
+    seen: list[Any] | None = session.__dict__.get("_loads_adapters")
+    if seen is not None and seen[0] is adapters[0] and seen[1] is adapters[1]:
+        return True
+    plain = all(map(_is_plain_adapter, adapters))
+    if plain:
+        session.__dict__["_loads_adapters"] = adapters
+    return plain
 
 
 def _is_plain_adapter(adapter: Any) -> bool:

@@ -30,6 +30,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from loads.metrics.series import CONNECTION, SeriesKey, Verdict
 from loads.recorder.current import current
 
+monotonic = time.monotonic
 READ_SIZE = 1 << 16
 READ, WRITE = 1, 2
 _TOO_LATE = object()
@@ -51,7 +52,7 @@ class Answer:
     """One answer as it arrived; ``headers`` are pairs of bytes, ``body`` is not decoded.
 
     ``sent_at`` and ``answered_at`` are when the request had been sent and when the headers were
-    complete, on the performance counter; ``setup`` is how many seconds went into opening the
+    complete, on the monotonic clock; ``setup`` is how many seconds went into opening the
     connection.
     """
 
@@ -171,7 +172,7 @@ class Connection:
         self._complete = False
         try:
             self._send(request)
-            answer.sent_at = time.perf_counter()
+            answer.sent_at = monotonic()
             self._read(answer, timeout)
         except exceptions.RequestException:
             raise  # it is an OSError, too
@@ -271,7 +272,7 @@ class Connection:
     def on_headers_complete(self) -> None:
         answer = self._answer
         answer.status = self._parser.get_status_code()
-        answer.answered_at = time.perf_counter()
+        answer.answered_at = monotonic()
         answer.headers_done = answer.status >= 200  # what comes before is not yet the answer
         if answer.status < 200:
             answer.headers, answer.reason = [], b""

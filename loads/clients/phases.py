@@ -44,6 +44,8 @@ def begin() -> None:
 def record(series: SeriesRecord, start: float, end: float) -> None:
     """Record the phases of the hit that began at ``start`` and has ended completely at ``end``."""
     exchange = _exchange
+    if not exchange.opening:
+        current().count("connections_reused")
     if exchange.sent_at >= start and exchange.answered_at >= exchange.sent_at:
         series.record_phases(
             int((exchange.sent_at - start - exchange.opening) * 1e6),

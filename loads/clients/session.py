@@ -40,12 +40,18 @@ class Session(requests.Session):
     ) -> requests.Response:
         """As ``requests.Session.request``."""
         if not name:
-            return super().request(method, url, *args, **kwargs)
+            return _Ways.request(self, method, url, *args, **kwargs)
         outer, self._name = self.__dict__.get("_name", ""), name
         try:
-            return super().request(method, url, *args, **kwargs)
+            return _Ways.request(self, method, url, *args, **kwargs)
         finally:
             self._name = outer
+
+
+class _Ways:
+    """How requests are made in this process."""
+
+    request: Callable[..., requests.Response] = staticmethod(_requests_request)
 
 
 def measure(fast: bool = False) -> None:
@@ -78,6 +84,7 @@ def measure(fast: bool = False) -> None:
             _requests_close(session)
 
         requests.Session.send = _send_fast  # type: ignore[method-assign, assignment]
+        _Ways.request = staticmethod(_request)
         requests.Session.request = _request  # type: ignore[method-assign, assignment]
         requests.Session.close = _close  # type: ignore[method-assign, assignment]
 

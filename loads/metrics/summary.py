@@ -14,6 +14,8 @@ from loads.metrics.histogram import Histogram
 from loads.metrics.series import (
     CONNECTION,
     HIT,
+    KINDS,
+    OTHER,
     TEST,
     TIMING,
     WEBSOCKET,
@@ -174,7 +176,7 @@ def summarise(view: RunView) -> dict[str, Any]:
             for agent in view.agents
         ],
         "thresholds": [],
-        "warnings": list(view.warnings),
+        "warnings": [*view.warnings, *_overflows(tally)],
     }
 
 
@@ -208,6 +210,15 @@ def _hits(hits: Series, duration: float) -> dict[str, Any]:
     }
 
 
+def _overflows(tally: Tally) -> list[str]:
+    """What was too much to be kept apart."""
+    return [
+        f"There were too many different {kind} series: {OTHER} stands for the rest."
+        for kind in KINDS
+        if any(key.name == OTHER for key in tally.of_kind(kind))
+    ]
+
+
 def _phases(phases: Phases) -> dict[str, float | None]:
     """Means in seconds."""
     names = ("sending", "waiting", "receiving")
@@ -218,7 +229,10 @@ def _phases(phases: Phases) -> dict[str, float | None]:
 
 
 def _connections(tally: Tally) -> dict[str, Any]:
-    """What opening connections took, over all peers; ``failed`` is of connects and of TLS."""
+    """What opening connections took, over all peers.
+
+    ``failed`` is of connects and of TLS; ``reused`` is how many hits needed no new connection.
+    """
     totals = {phase: Series() for phase in ("dns", "connect", "tls")}
     for key, series in tally.of_kind(CONNECTION).items():
         if key.method in totals:
@@ -226,7 +240,8 @@ def _connections(tally: Tally) -> dict[str, Any]:
     opened = totals["connect"].outcomes.get(Verdict.SUCCESS, 0)
     failed = totals["connect"].count - opened + totals["tls"].outcomes.get(Verdict.ERROR, 0)
     figures = {phase: latency(series.latency) for phase, series in totals.items()}
-    return {"opened": opened, "failed": failed, **figures}
+    reused = tally.counts.get("connections_reused", 0)
+    return {"opened": opened, "reused": reused, "failed": failed, **figures}
 
 
 def _websockets(tally: Tally) -> dict[str, Any]:

@@ -23,6 +23,7 @@ COUNTS = (
     "ws_messages_received",
     "ws_bytes_sent",
     "ws_bytes_received",
+    "connections_reused",
 )
 
 

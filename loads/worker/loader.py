@@ -17,9 +17,11 @@ import types
 import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from loads.errors import TargetError
+from loads.metrics.series import TEST, SeriesKey
 from loads.worker.verdicts import user_traceback
 
 PROVIDED = ("session", "app", "server_url")  #: what functions and plain classes may ask for
@@ -38,7 +40,7 @@ class Test:
     function: Callable[..., Any]
     arguments: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def method(self) -> str:
         """The last part of the name."""
         return self.name.rpartition(".")[2]
@@ -48,7 +50,12 @@ class Test:
         """The name of the module that the test is in: its class's, if that inherited it."""
         return (self.owner or self.function).__module__
 
-    @property
+    @cached_property
+    def key(self) -> SeriesKey:
+        """The series that its calls are recorded in."""
+        return SeriesKey(TEST, self.name)
+
+    @cached_property
     def is_case(self) -> bool:
         """Whether it is a method of a ``unittest.TestCase``."""
         return _is_case(self.owner)

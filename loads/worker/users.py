@@ -13,7 +13,6 @@ import requests
 from gevent.pool import Group
 
 from loads.case import TestCase
-from loads.metrics.series import TEST, SeriesKey
 from loads.pacing import pacer_for
 from loads.plan import RunPlan, Segment
 from loads.recorder.writer import Recorder
@@ -111,19 +110,20 @@ class User:
         """
         test, recorder, outcome = self._mix.next(), self._recorder, Outcome(self._root)
         recorder.count("tests_started")
-        start = time.perf_counter()
+        start = time.monotonic()
         try:
             instance: Any = self._belongings.instance(test) if test.owner else None
-            arguments = self._belongings.arguments(test)
-            start = time.perf_counter()
             if test.is_case:
+                start = time.monotonic()
                 run_case(instance, test, outcome)
             else:
+                arguments = self._belongings.arguments(test)
+                start = time.monotonic()
                 _run_plain(test, instance, arguments, outcome)
         except BaseException as error:  # of a constructor or a plain test: unittest keeps its own
             outcome.caught(error)
-        taken, now = time.perf_counter() - start, time.monotonic()
-        self._record(test, outcome, taken, now)
+        now = time.monotonic()
+        self._record(test, outcome, now - start, now)
         return outcome
 
     def _record(self, test: Test, outcome: Outcome, taken: float, now: float) -> None:
@@ -133,7 +133,7 @@ class User:
         if outcome.cut:
             recorder.count("tests_cut")
         else:
-            recorder.series(SeriesKey(TEST, test.name)).record(int(taken * 1e6), outcome.verdict)
+            recorder.series(test.key).record(int(taken * 1e6), outcome.verdict)
         recorder.touch(now)
 
 

@@ -203,7 +203,13 @@ def a_run() -> RunView:
         ),
     }
     tally.counters = {"greeted": 2, "bought": 1}
-    tally.counts = {"tests_started": 8, "tests_cut": 1, "ws_opened": 3, "ws_bytes_sent": 30}
+    tally.counts = {
+        "tests_started": 8,
+        "tests_cut": 1,
+        "ws_opened": 3,
+        "ws_bytes_sent": 30,
+        "connections_reused": 5,
+    }
     tally.elapsed = 4.0
     return RunView(
         run_id="r1",
@@ -262,6 +268,7 @@ def test_summary_of_a_run():
     ]
     assert summary.pop("connections") == {
         "opened": 1,
+        "reused": 5,
         "failed": 1,
         "dns": NO_LATENCY,
         "connect": the_same(2, 50e-6),
@@ -344,3 +351,12 @@ def test_a_summary_is_json_and_adds_up(tally, plan):
         assert sum(url["status"].values()) == url["hits"]
     parts = ("success", "failures", "errors", "skipped")
     assert tests["finished"] == sum(tests[part] for part in parts)
+
+
+def test_a_summary_says_that_there_were_too_many_series():
+    view = a_run()
+    view.tally.line(SeriesKey(HIT, "(other)")).record(100, 200)
+    assert summarise(view)["warnings"] == [
+        "a warning",
+        "There were too many different hit series: (other) stands for the rest.",
+    ]
