@@ -12,9 +12,9 @@ from requests.models import REDIRECT_STATI
 
 from loads.clients.hits import Choices, no_answer, series_key
 from loads.clients.http import Answer, Connection, Origin, open_connection
+from loads.clients.redirects import follow
 from loads.clients.response import LazyResponse, decoded
-from loads.clients.session import follow
-from loads.clients.template import Body, Template, header_lines, request_line
+from loads.clients.template import EMPTY, Body, Template, header_lines, request_line
 from loads.metrics.series import NoAnswer
 from loads.recorder.current import current
 from loads.recorder.writer import Recorder, SeriesRecord
@@ -85,6 +85,8 @@ class Call:
 
     def wire(self) -> bytes:
         """The request as it is sent."""
+        if self._body is EMPTY and self._cookie is None:
+            return self._template.whole
         return self._template.bytes_for(self._body.content, self._cookie)
 
     @property

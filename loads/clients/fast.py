@@ -3,7 +3,8 @@
 What tests do most is prepared once and then reused (:mod:`loads.clients.template`), sent on our own
 connections (:mod:`loads.clients.http`) and looked at lazily (:mod:`loads.clients.response`).
 Whatever is not known here (proxies, streaming, files, hooks, adapters of the test's own) is not an
-error but goes through Requests: :func:`request` and :func:`send` give None.
+error but goes through Requests: :func:`request` has it made there, and
+:func:`send` gives None.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
 
 from loads.clients.call import Call, Pool, PreparedCall, perform
-from loads.clients.template import Body, origin_of, template_for
+from loads.clients.template import EMPTY, Body, origin_of, template_for
 
 _ADAPTER_STATE = len(HTTPAdapter().__dict__)
 _adapter_send = HTTPAdapter.send
+_requests_request = requests.Session.request
 _OURS = ("send", "prepare_request", "get_adapter", "merge_environment_settings", "mount")
 _plain_classes: dict[type, bool] = {}
 
@@ -96,9 +98,10 @@ def request(
     verify: Any = None,
     cert: Any = None,
     json: Any = None,
-) -> requests.Response | None:
-    """As ``requests.Session.request``; None if Requests itself has to do it."""
-    if (
+) -> requests.Response:
+    """As ``requests.Session.request``."""
+    template = body = None
+    if not (
         cookies or files or proxies or hooks or stream or cert
         or verify is not None
         or type(url) is not str
@@ -109,14 +112,14 @@ def request(
         or not (timeout is None or _is_timeout(timeout))
         or not _is_plain(session)
     ):  # fmt: skip
-        return None
-    try:
-        body = Body(data, json)
-    except (TypeError, ValueError):
-        return None  # Requests says what is wrong with it
-    template = template_for(session, method.upper(), url, (params, headers), body)
-    if template is None:
-        return None
+        body = _body_of(data, json)
+        if body is not None:
+            template = template_for(session, method.upper(), url, (params, headers), body)
+    if template is None or body is None:
+        return _requests_request(
+            session, method, url, params, data, headers, cookies, files, auth, timeout,
+            allow_redirects, proxies, hooks, stream, verify, cert, json,
+        )  # fmt: skip
     call = Call(session, template, body, timeout)
     auth = auth or session.auth
     if not auth:
@@ -132,6 +135,16 @@ def request(
         cert=None,
         proxies={},
     )
+
+
+def _body_of(data: Any, json: Any) -> Body | None:
+    """The body of a call; None if Requests has to say what is wrong with it."""
+    if not data and json is None:
+        return EMPTY
+    try:
+        return Body(data, json)
+    except (TypeError, ValueError):
+        return None
 
 
 def send(

@@ -16,7 +16,7 @@ import socket
 import ssl
 import time
 from _socket import socket as RawSocket
-from http.client import RemoteDisconnected
+from http.client import RemoteDisconnected, responses
 from typing import Any, NamedTuple
 
 import certifi
@@ -57,7 +57,7 @@ class Answer:
     """
 
     __slots__ = (
-        "answered_at", "body", "chunks", "headers", "headers_done", "keep_alive", "reason",
+        "answered_at", "body", "chunks", "first", "headers", "headers_done", "keep_alive",
         "sent_at", "setup", "status",
     )  # fmt: skip
 
@@ -67,12 +67,21 @@ class Answer:
     answered_at: float
     setup: float
 
+    @property
+    def reason(self) -> str:
+        """The reason phrase, or the usual one where it did not come with the first bytes."""
+        line, ended, _ = self.first.partition(b"\r\n")
+        parts = line.split(b" ", 2)
+        if ended and len(parts) == 3 and parts[1] == b"%d" % self.status:
+            return parts[2].decode("latin-1")
+        return responses.get(self.status, "") if not ended else ""
+
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.chunks: list[bytes] = []
         self.body = b""
         self.headers_done = False
-        self.reason = b""
+        self.first = b""
 
 
 class _Wake:
@@ -206,6 +215,8 @@ class Connection:
             if not data:
                 self._at_end(answer)
                 return
+            if not answer.first:
+                answer.first = data
             feed(data)
 
     def _receive(self, timeout: float | None) -> bytes:
@@ -228,7 +239,7 @@ class Connection:
         names = {name.lower() for name, _ in answer.headers}
         if answer.headers_done and not names & {b"content-length", b"transfer-encoding"}:
             answer.keep_alive = False
-        elif answer.headers_done or answer.reason:
+        elif answer.headers_done or answer.first:
             raise exceptions.ChunkedEncodingError("Connection broken: incomplete answer")
         else:
             reason = RemoteDisconnected("Remote end closed connection without response")
@@ -263,9 +274,6 @@ class Connection:
 
     # -- what the parser calls ---------------------------------------------------------------
 
-    def on_status(self, reason: bytes) -> None:
-        self._answer.reason += reason
-
     def on_header(self, name: bytes, value: bytes) -> None:
         self._answer.headers.append((name, value))
 
@@ -275,7 +283,7 @@ class Connection:
         answer.answered_at = monotonic()
         answer.headers_done = answer.status >= 200  # what comes before is not yet the answer
         if answer.status < 200:
-            answer.headers, answer.reason = [], b""
+            answer.headers, answer.first = [], b""
 
     def on_body(self, data: bytes) -> None:
         self._answer.chunks.append(data)

@@ -90,7 +90,7 @@ def _raw(response: LazyResponse, answer: Answer, *_: Any) -> HTTPResponse:
         status=answer.status,
         version=11,
         version_string="HTTP/1.1",
-        reason=answer.reason.decode("latin-1"),
+        reason=answer.reason,
         preload_content=False,
         original_response=OriginalResponse(answer),  # type: ignore[arg-type]
         request_url=response.url,
@@ -121,7 +121,7 @@ def _cookies(response: LazyResponse, *_: Any) -> RequestsCookieJar:
 _MAKERS: dict[str, _Maker] = {
     "headers": _headers,
     "encoding": lambda response, *_: get_encoding_from_headers(response.headers),
-    "reason": lambda response, answer, *_: answer.reason.decode("latin-1"),
+    "reason": lambda response, answer, *_: answer.reason,
     "raw": _raw,
     "history": lambda *_: [],
     "cookies": _cookies,

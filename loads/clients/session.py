@@ -20,6 +20,7 @@ from requests.utils import resolve_proxies
 
 from loads.clients import phases
 from loads.clients.hits import Choices, no_answer, series_key
+from loads.clients.redirects import follow
 from loads.metrics.series import FIRST_STATUS, NoAnswer
 from loads.recorder.current import current
 
@@ -71,21 +72,13 @@ def measure(fast: bool = False) -> None:
                 response = send(session, prepared, **_with_defaults(session, prepared, kwargs))
             return _send(session, prepared, **kwargs) if response is None else response
 
-        def _request(
-            session: requests.Session, method: str, url: Any, *args: Any, **kwargs: Any
-        ) -> requests.Response:
-            response = request(session, method, url, *args, **kwargs)
-            if response is not None:
-                return response
-            return _requests_request(session, method, url, *args, **kwargs)
-
         def _close(session: requests.Session) -> None:
             close(session)
             _requests_close(session)
 
         requests.Session.send = _send_fast  # type: ignore[method-assign, assignment]
-        _Ways.request = staticmethod(_request)
-        requests.Session.request = _request  # type: ignore[method-assign, assignment]
+        _Ways.request = staticmethod(request)
+        requests.Session.request = request  # type: ignore[method-assign, assignment]
         requests.Session.close = _close  # type: ignore[method-assign, assignment]
 
 
@@ -118,19 +111,6 @@ def _with_defaults(
     if "proxies" not in filled:
         filled["proxies"] = resolve_proxies(request, session.proxies, session.trust_env)
     return filled
-
-
-def follow(
-    session: requests.Session,
-    response: requests.Response,
-    request: requests.PreparedRequest,
-    **kwargs: Any,
-) -> requests.Response:
-    """Follow a redirect to its end; give the last answer, with the others as its history."""
-    history = [response, *session.resolve_redirects(response, request, **kwargs)]
-    last: requests.Response = history.pop()
-    last.history = history
-    return last
 
 
 def _send_measured(

@@ -38,12 +38,12 @@ class Template:
     """A prepared request as bytes.
 
     ``head`` is everything up to the cookies, ``tail`` what follows them; where there is a body,
-    the tail has a place for its length.
+    the tail has a place for its length.  ``whole`` is all of it with neither.
     """
 
     __slots__ = (
         "head", "origin", "prepared", "recorder", "series", "tail_after", "tail_before", "url",
-        "verify",
+        "verify", "whole",
     )  # fmt: skip
 
     def __init__(self, prepared: requests.PreparedRequest, origin: Origin) -> None:
@@ -70,6 +70,7 @@ class Template:
             self.tail_before, self.tail_after = tail[2:], b""
         else:
             self.tail_before, self.tail_after = tail[2 : match.start()], tail[match.end() :]
+        self.whole = self.head + self.tail_before
 
     def bytes_for(self, body: bytes | None, cookie: str | None) -> bytes:
         """The request with this body and these cookies."""
@@ -154,6 +155,9 @@ class Body:
             self.kind = ""
         if self.content is None and self.text is not None:
             self.content = self.text if isinstance(self.text, bytes) else self.text.encode()
+
+
+EMPTY = Body(None, None)
 
 
 _templates: dict[Any, Template | None] = {}
