@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -54,7 +54,13 @@ def exits(command: _Command) -> Any:
     return wrapper
 
 
-class _CurrentStderr(logging.StreamHandler[Any]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:
+    _StreamHandler = logging.StreamHandler  # generic to type checkers only, before Python 3.11
+
+
+class _CurrentStderr(_StreamHandler):
     """Writes to whatever standard error is at that moment: a live display may stand in for it."""
 
     def __init__(self) -> None:

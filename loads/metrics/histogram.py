@@ -130,6 +130,8 @@ class Histogram:
     def unpack(cls, data: Any) -> Histogram:
         """The inverse of :meth:`pack`.  Raises ``ValueError`` when the data is no histogram."""
         total, low, high, flat = data
+        if not isinstance(flat, list | tuple):
+            raise ValueError("buckets and their counts are a list")
         whole = [total, *flat, *(edge for edge in (low, high) if edge is not None)]
         if len(flat) % 2 or not all(isinstance(n, int) and 0 <= n < 1 << 63 for n in whole):
             raise ValueError("a histogram is made of natural numbers")

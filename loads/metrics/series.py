@@ -142,6 +142,8 @@ class Series:
     def unpack(cls, data: Any) -> Series:
         """Raises ``ValueError`` when the data is no series."""
         latency, flat, sent, received, phases, *_ = data
+        if not isinstance(flat, list | tuple):
+            raise ValueError("outcomes and their counts are a list")
         numbers = (*flat, sent, received, *phases)
         if len(flat) % 2 or not all(isinstance(n, int) and n >= 0 for n in numbers):
             raise ValueError("a series is made of natural numbers")

@@ -78,7 +78,7 @@ def decode(
         _, readers = _fields(cls)
         known = {name: readers[name](fields[name]) for name in readers if name in fields}
         return cls(**known)
-    except (ValueError, TypeError, OverflowError, RecursionError, LoadsError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, LoadsError) as error:
         raise RemoteProtocolError(f"This is no {kind.decode()}: {error}.") from error
     except msgpack.exceptions.UnpackException as error:
         raise RemoteProtocolError("The body of a message is no msgpack.") from error

@@ -322,11 +322,9 @@ def test_credentials_are_in_no_name(
 # -- requests that get no answer -------------------------------------------------------------------
 
 
-def _unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+#: Bound, but nobody listens: connections are refused, and nobody else can be given the port.
+_TAKEN = socket.socket()
+_TAKEN.bind(("127.0.0.1", 0))
 
 
 @pytest.mark.parametrize(
@@ -352,9 +350,10 @@ def test_a_request_without_an_answer_is_a_hit_that_failed(
 @pytest.mark.parametrize(
     ("url", "outcome", "error"),
     [
-        (f"http://127.0.0.1:{_unused_port()}/", "refused", requests.ConnectionError),
+        (f"http://127.0.0.1:{_TAKEN.getsockname()[1]}/", "refused", requests.ConnectionError),
         ("http://no-such-host.invalid/", "dns", requests.ConnectionError),
     ],
+    ids=["nobody listens", "nobody has that name"],
 )
 def test_a_target_that_is_not_there(
     hits: Hits, url: str, outcome: str, error: type[Exception]
