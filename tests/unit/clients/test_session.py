@@ -6,6 +6,7 @@ against the fast path as well: the last test here has it done.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import socket
@@ -325,6 +326,7 @@ def test_credentials_are_in_no_name(
 #: Bound, but nobody listens: connections are refused, and nobody else can be given the port.
 _TAKEN = socket.socket()
 _TAKEN.bind(("127.0.0.1", 0))
+atexit.register(_TAKEN.close)
 
 
 @pytest.mark.parametrize(
