@@ -14,6 +14,7 @@ import io
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -193,7 +194,7 @@ def unpack(data: bytes, digest: str, directory: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 path.chmod((member.external_attr >> 16) & 0o777 | 0o600)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise BundleError(f"The bundle is damaged: {error}.") from error
     except OSError as error:
         raise BundleError(f"The test's files cannot be written: {error}.") from error
@@ -209,3 +210,5 @@ def _check(members: list[zipfile.ZipInfo]) -> None:
             raise BundleError(f"The bundle would write outside of its directory, to {name!r}.")
         if member.is_dir() or kind not in (0, stat.S_IFREG):
             raise BundleError(f"The bundle holds something that is no file: {name!r}.")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"The bundle is packed in a way that is not ours: {name!r}.")

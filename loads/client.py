@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from loads.bundle import Bundle
-from loads.errors import RemoteProtocolError
+from loads.errors import BrokerUnreachable, RemoteProtocolError
 from loads.metrics.summary import RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
@@ -96,6 +97,11 @@ class Follower:
         self._socket.connect(publisher)
         self._socket.follow(run_id)
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether updates are missing that only a snapshot can make up for."""
+        return self._picture.is_stale
+
     def attach(self, reactor: Reactor) -> None:
         """Read updates as they come."""
         reactor.on_readable(self._socket, self._read)
@@ -123,7 +129,8 @@ class Follower:
                 heard = True
                 self._picture.update(update.number, update.view)
         if self._picture.is_stale:
-            self.refresh()
+            with suppress(BrokerUnreachable):  # whoever watches us asks again, and gives up
+                self.refresh()
         elif heard:
             self._tell()
 

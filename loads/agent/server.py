@@ -139,13 +139,7 @@ class Server:
     def _watch(self, filenos: list[int]) -> None:
         """Have the loop wake up when a worker says something."""
         assert self._reactor is not None
-        for fd in self._watched:
-            if fd not in filenos:
-                self._reactor.forget(fd)
-        for fd in filenos:
-            if fd not in self._watched:
-                self._reactor.on_readable(fd, self._poll_workers)
-        self._watched = list(filenos)
+        self._watched = self._reactor.follow(self._watched, filenos, self._poll_workers)
 
     # -- actions ---------------------------------------------------------------------------------
 

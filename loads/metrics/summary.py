@@ -26,7 +26,7 @@ from loads.metrics.series import (
     Verdict,
     outcome_name,
 )
-from loads.metrics.tally import Tally
+from loads.metrics.tally import COUNTS, Tally
 from loads.plan import RunPlan
 
 SCHEMA = 1
@@ -247,14 +247,8 @@ def _connections(tally: Tally) -> dict[str, Any]:
 def _websockets(tally: Tally) -> dict[str, Any]:
     counts = {
         name.removeprefix("ws_"): tally.counts.get(name, 0)
-        for name in (
-            "ws_opened",
-            "ws_closed",
-            "ws_messages_sent",
-            "ws_messages_received",
-            "ws_bytes_sent",
-            "ws_bytes_received",
-        )
+        for name in COUNTS
+        if name.startswith("ws_")
     }
     connects = websockets(tally, WS_CONNECT)
     return {

@@ -11,7 +11,7 @@ from loads.errors import BrokerError, BrokerUnreachable, error_from
 from loads.metrics.summary import RunView
 from loads.outputs.base import Outputs
 from loads.plan import RunPlan
-from loads.runners.interrupts import Interrupts
+from loads.runners.interrupts import Interrupts, stop_notice
 from loads.target import Target
 from loads.transport.reactor import Reactor
 
@@ -65,9 +65,8 @@ class DistributedRunner:
                 reactor.every(1.0, self._watch)
                 self._follower.refresh()
                 reactor.run()
-                # what was published may be on its way still; what the broker has is all there is
                 if self._failure is None:
-                    self._follower.refresh()
+                    self._complete()
             finally:
                 self._follower.close()
         if self._failure is not None:
@@ -77,6 +76,14 @@ class DistributedRunner:
             raise error_from(self._view.error_code, self._view.error, self._view.hint)
         self._outputs.finish(self._view)
         return self._view
+
+    def _complete(self) -> None:
+        """Ask once more at the end, unless the broker is gone and nothing is missing."""
+        try:
+            self._follower.refresh()
+        except BrokerUnreachable:
+            if self._follower.is_stale:
+                raise
 
     def _changed(self, view: RunView) -> None:
         before, self._view = self._view, view
@@ -111,10 +118,7 @@ class DistributedRunner:
     # -- interruption ------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        self._outputs.message(
-            f"Stopping: running tests have {self._plan.grace:g} s to finish. "
-            "Press Ctrl-C again to stop at once."
-        )
+        self._outputs.message(stop_notice(self._plan))
         self._ask_to_stop(self._plan.grace)
 
     def _stop_at_once(self) -> None:

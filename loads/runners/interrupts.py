@@ -5,7 +5,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
+from loads.plan import RunPlan
 from loads.transport.reactor import Reactor
+
+
+def stop_notice(plan: RunPlan) -> str:
+    """What is said when the first interrupt has come."""
+    return (
+        f"Stopping: running tests have {plan.grace:g} s to finish. "
+        "Press Ctrl-C again to stop at once."
+    )
 
 
 class Interrupts:

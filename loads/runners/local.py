@@ -12,7 +12,7 @@ from loads.ledger import Ledger
 from loads.metrics.summary import AgentView, RunView, State, Status
 from loads.outputs.base import Outputs
 from loads.plan import RunPlan
-from loads.runners.interrupts import Interrupts
+from loads.runners.interrupts import Interrupts, stop_notice
 from loads.supervisor import AllReady, CannotStart, Supervisor, usable_cores, workers_for
 from loads.target import Target
 from loads.transport.reactor import Reactor
@@ -102,13 +102,7 @@ class LocalRunner:
 
     def _watch(self) -> None:
         filenos = self._supervisor.filenos
-        for fd in self._watched:
-            if fd not in filenos:
-                self._reactor.forget(fd)
-        for fd in filenos:
-            if fd not in self._watched:
-                self._reactor.on_readable(fd, self._poll)
-        self._watched = filenos
+        self._watched = self._reactor.follow(self._watched, filenos, self._poll)
 
     def _start(self) -> None:
         for name in self._names:
@@ -139,10 +133,7 @@ class LocalRunner:
             self._end()
             return
         self._state = "stopping"
-        self._outputs.message(
-            f"Stopping: running tests have {self._plan.grace:g} s to finish. "
-            "Press Ctrl-C again to stop at once."
-        )
+        self._outputs.message(stop_notice(self._plan))
         self._supervisor.stop(self._plan.grace)
 
     def _stop_at_once(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -56,6 +57,16 @@ class Reactor:
         if self._readers.pop(raw(source), None) is not None:
             self._poller.unregister(raw(source))
 
+    def follow(self, watched: list[int], now: list[int], callback: Callable[[], None]) -> list[int]:
+        """Watch the descriptors ``now`` instead of those that were ``watched``; gives ``now``."""
+        for fd in watched:
+            if fd not in now:
+                self.forget(fd)
+        for fd in now:
+            if fd not in watched:
+                self.on_readable(fd, callback)
+        return list(now)
+
     def every(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back every so many seconds."""
         self._timers.append([self._clock.monotonic() + seconds, seconds, callback])
@@ -70,11 +81,9 @@ class Reactor:
         self._arrived.append(number)  # the wake-up descriptor ends the poll
 
     def _dispatch_signals(self) -> None:
-        try:
+        with suppress(BlockingIOError):  # which is how it says that it is empty
             while os.read(self._wake_in, 512):
-                pass
-        except BlockingIOError:
-            pass  # emptied
+                continue
         arrived, self._arrived = self._arrived, []
         for number in arrived:
             self._signals[number]()

@@ -262,6 +262,30 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path, damage: Callable[[bytes], b
     assert (tmp_path / "harmless.py").read_bytes() == b"pass", "or it was not damaged in effect"
 
 
+@pytest.mark.parametrize("at", range(0, 60, 4))
+def test_a_file_whose_packed_content_is_damaged_is_refused(tmp_path: Path, at: int) -> None:
+    """zlib has errors of its own, which are not those of zip archives."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a.py", bytes(range(256)) * 20)
+    data = bytearray(buffer.getvalue())
+    start = 30 + len("a.py") + at  # behind the header of the only file
+    data[start : start + 8] = (byte ^ 0xFF for byte in data[start : start + 8])
+    with pytest.raises(BundleError, match="damaged"):
+        unpack(bytes(data), digest_of(bytes(data)), tmp_path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_way_of_packing_that_is_not_ours_is_refused(tmp_path: Path, method: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as packed:
+        packed.writestr("a.py", b"pass")
+    data = buffer.getvalue()
+    with pytest.raises(BundleError, match="not ours"):
+        unpack(data, digest_of(data), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @few
 @given(st.binary(max_size=300))
 def test_any_bytes_are_unpacked_or_refused(noise: bytes) -> None:

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import stat
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,13 +74,28 @@ def test_what_is_no_file_is_told_before_the_run(name):
         JsonOutput(name)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
-def test_no_permission_is_told_before_the_run(tmp_path):
-    path = tmp_path / "result.json"
-    path.write_text("old")
-    path.chmod(0o400)
-    with pytest.raises(UsageError, match="Permission denied"):
-        JsonOutput(str(path))
+@contextmanager
+def as_nobody():
+    """Root may write anything, so what is within is done by somebody who may not."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_no_permission_is_told_before_the_run():
+    # not in pytest's own directory, which only its owner can enter
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "result.json")
+        path.write_text("old")
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        with as_nobody(), pytest.raises(UsageError, match="Permission denied"):
+            JsonOutput(str(path))
+        Path(folder).chmod(0o700)
 
 
 def test_a_place_that_goes_away_costs_no_summary(tmp_path):
