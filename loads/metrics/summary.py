@@ -31,9 +31,9 @@ from loads.plan import RunPlan
 
 SCHEMA = 1
 
-State = Literal["preparing", "running", "stopping", "ended"]
+State = Literal["queued", "preparing", "running", "stopping", "ended"]
 Status = Literal["", "finished", "stopped", "failed", "incomplete"]
-STATES: tuple[State, ...] = ("preparing", "running", "stopping", "ended")
+STATES: tuple[State, ...] = ("queued", "preparing", "running", "stopping", "ended")
 STATUSES: tuple[Status, ...] = ("", "finished", "stopped", "failed", "incomplete")
 
 
@@ -54,12 +54,25 @@ class AgentView:
 
 
 @dataclass(frozen=True)
+class QueueView:
+    """Where a run is in the broker's queue.
+
+    ``place`` counts from 1, ``length`` is how many wait, ``idle`` how many agents are idle.
+    """
+
+    place: int
+    length: int
+    idle: int
+
+
+@dataclass(frozen=True)
 class RunView:
     """All that is known of a run at one moment.
 
     ``started`` is seconds since the Unix epoch, ``elapsed`` seconds of load so far, ``users`` the
     virtual users active now.  Where the status is ``failed``, ``error`` and ``hint`` say why, and
-    ``error_code`` is the exit code that goes with it.
+    ``error_code`` is the exit code that goes with it.  ``queue`` is there while the state is
+    ``queued``.
     """
 
     run_id: str
@@ -75,6 +88,7 @@ class RunView:
     error_code: int = 0
     error: str = ""
     hint: str = ""
+    queue: QueueView | None = None
 
     @property
     def exit_code(self) -> ExitCode:

@@ -29,6 +29,13 @@ def check_seconds(*seconds: float) -> None:
             raise ValueError("seconds are a number from 0 up")
 
 
+def check_moments(*moments: float) -> None:
+    """Points in time, as seconds since the Unix epoch; 0 is none."""
+    for value in moments:
+        if not 0 <= value < END_OF_TIME:
+            raise ValueError("a point in time is one since 1970")
+
+
 def check_rhythm(heartbeat: float, timeout: float) -> None:
     """What a greeting tells an agent to keep to."""
     check_seconds(heartbeat, timeout)
@@ -60,9 +67,10 @@ def check_view(view: RunView) -> None:
     check_ids(view.run_id, *(agent.agent_id for agent in view.agents))
     check_lasting(view.plan)
     check_seconds(view.elapsed)
-    if not 0 <= view.started < END_OF_TIME:
-        raise ValueError("a run was started at some time since 1970")
+    check_moments(view.started)
     check_counts(view.users)
+    if view.queue is not None:
+        check_counts(view.queue.place, view.queue.length, view.queue.idle)
     for agent in view.agents:
         check_counts(agent.workers, agent.hits, agent.unknown)
 

@@ -14,6 +14,7 @@ from loads.metrics.summary import RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import limits
+from loads.protocol.rows import AgentRow, RunRow
 
 MAX_BUNDLE, MAX_WORKERS = limits.MAX_BUNDLE, limits.MAX_WORKERS
 
@@ -34,7 +35,8 @@ class Register(Message):
     """An agent offers itself.  ``run_id`` is the run that it is in the middle of, if any.
 
     ``attempt`` counts an agent's registrations.  One that is repeated because its answer is
-    overdue keeps its number, so that the broker can tell a repetition from a restart.
+    overdue keeps its number, so that the broker can tell a repetition from a restart.  ``cores``
+    is how many the box has, 0 when that is not known.
     """
 
     agent_id: str
@@ -44,9 +46,11 @@ class Register(Message):
     version: str
     run_id: str = ""
     attempt: int = 1
+    cores: int = 0
 
     def __post_init__(self) -> None:
         limits.check_ids(self.agent_id)
+        limits.check_counts(self.cores)
         limits.check_texts(self.host, self.version, self.run_id)
         if not 1 <= self.workers <= limits.MAX_WORKERS:
             raise ValueError(f"an agent has 1 to {limits.MAX_WORKERS} workers")
@@ -125,7 +129,16 @@ class Bye(Message):
 
 @dataclass(frozen=True)
 class Heartbeat(Message):
-    """Nothing to say, but alive."""
+    """Nothing to say, but alive.
+
+    ``load`` is the load average of an agent's box over the last minute: how many processes want
+    to run.  A broker, and an agent that does not know it, leave it out.
+    """
+
+    load: float | None = None
+
+    def __post_init__(self) -> None:
+        limits.check_seconds(self.load or 0.0)
 
 
 # -- backend: broker to agent --------------------------------------------------------------------
@@ -256,16 +269,25 @@ class Ping(Message):
 
 @dataclass(frozen=True)
 class Submit(Message):
-    """Run this plan with this bundle on ``plan.agents`` agents."""
+    """Run this plan with this bundle on ``plan.agents`` agents.
+
+    ``patience`` is how many seconds the run may wait in the queue for them, 0 for not at all, nil
+    for as long as it takes.  ``on`` names the agents that it is to run on; then it never waits.
+    """
 
     request: int
     plan: RunPlan
     digest: str
     bundle: bytes
+    patience: float | None = 0.0
+    on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        limits.check_ids(self.digest)
+        limits.check_ids(self.digest, *self.on)
         limits.check_lasting(self.plan)
+        limits.check_seconds(self.patience or 0.0)
+        if self.on and len(set(self.on)) != self.plan.agents:
+            raise ValueError("agents that are named are as many as the plan asks for")
         if self.plan.agents < 1:
             raise ValueError("a plan for a broker asks for agents")
         if len(self.bundle) > limits.MAX_BUNDLE:
@@ -274,7 +296,10 @@ class Submit(Message):
 
 @dataclass(frozen=True)
 class StopRun(Message):
-    """End a run early: no further test, and ``grace`` seconds for those that run."""
+    """End a run early: no further test, and ``grace`` seconds for those that run.
+
+    ``run_id`` may be the beginning of an identifier that no other run has.
+    """
 
     request: int
     run_id: str
@@ -287,13 +312,45 @@ class StopRun(Message):
 
 @dataclass(frozen=True)
 class GetRun(Message):
-    """What is the state of this run, in full?"""
+    """What is the state of this run, in full?
+
+    ``run_id`` may be the beginning of an identifier that no other run has.
+    """
 
     request: int
     run_id: str
 
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id)
+
+
+@dataclass(frozen=True)
+class ListRuns(Message):
+    """Which runs are there?  Of those that have ended, the latest ``ended`` at most."""
+
+    request: int
+    ended: int = 100
+
+    def __post_init__(self) -> None:
+        limits.check_counts(self.ended)
+
+
+@dataclass(frozen=True)
+class ListAgents(Message):
+    """Which agents are registered?"""
+
+    request: int
+
+
+@dataclass(frozen=True)
+class Purge(Message):
+    """Stop all runs, those in the queue first; ``grace`` is as in :class:`StopRun`."""
+
+    request: int
+    grace: float = 0.0
+
+    def __post_init__(self) -> None:
+        limits.check_seconds(self.grace)
 
 
 # -- frontend: broker to client ------------------------------------------------------------------
@@ -318,7 +375,7 @@ class Pong(Message):
 
 @dataclass(frozen=True)
 class Accepted(Message):
-    """The run exists, and agents are being prepared."""
+    """The run exists; its agents are being prepared, or it waits for them."""
 
     request: int
     run_id: str
@@ -338,6 +395,33 @@ class RunSnapshot(Message):
     def __post_init__(self) -> None:
         limits.check_counts(self.number)
         limits.check_view(self.view)
+
+
+@dataclass(frozen=True)
+class RunList(Message):
+    """The runs: those that go on, those that wait, in their order, and those that ended last."""
+
+    request: int
+    runs: tuple[RunRow, ...]
+
+
+@dataclass(frozen=True)
+class AgentList(Message):
+    """The agents that are registered, by their identifiers."""
+
+    request: int
+    agents: tuple[AgentRow, ...]
+
+
+@dataclass(frozen=True)
+class Purged(Message):
+    """These runs are being stopped."""
+
+    request: int
+    run_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        limits.check_ids(*self.run_ids)
 
 
 @dataclass(frozen=True)
@@ -379,10 +463,14 @@ TO_AGENT: tuple[type[Message], ...] = (
     Welcome, WelcomeBack, Rejected, WhoAreYou, Prepare, Start, StopLoad, Acknowledge, Release,
     Heartbeat,
 )  # fmt: skip
-FROM_CLIENT: tuple[type[Message], ...] = (Ping, Submit, StopRun, GetRun)
-TO_CLIENT: tuple[type[Message], ...] = (Pong, Accepted, RunSnapshot, Refused)
+FROM_CLIENT: tuple[type[Message], ...] = (
+    Ping, Submit, StopRun, GetRun, ListRuns, ListAgents, Purge,
+)  # fmt: skip
+TO_CLIENT: tuple[type[Message], ...] = (
+    Pong, Accepted, RunSnapshot, RunList, AgentList, Purged, Refused,
+)  # fmt: skip
 PUBLISHED: tuple[type[Message], ...] = (Update,)
 ALL = tuple(dict.fromkeys((*FROM_AGENT, *TO_AGENT, *FROM_CLIENT, *TO_CLIENT, *PUBLISHED)))
 
-Request = Ping | Submit | StopRun | GetRun
-Reply = Pong | Accepted | RunSnapshot | Refused
+Request = Ping | Submit | StopRun | GetRun | ListRuns | ListAgents | Purge
+Reply = Pong | Accepted | RunSnapshot | RunList | AgentList | Purged | Refused

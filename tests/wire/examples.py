@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from loads.metrics.failures import ERROR, Failure, FailureGroup
 from loads.metrics.series import HIT, TEST, NoAnswer, Phases, SeriesKey, Verdict
-from loads.metrics.summary import AgentView, RunView
+from loads.metrics.summary import AgentView, QueueView, RunView
 from loads.metrics.tally import Tally
 from loads.metrics.timeline import Second
 from loads.plan import RunPlan
 from loads.protocol import messages as m
+from loads.protocol.rows import AgentRow, RunRow
 
 RUN = "20240229-1"
 DIGEST = "sha256:" + "c0ffee" * 10
@@ -74,19 +75,55 @@ def _view() -> RunView:
         error_code=0,
         error="",
         hint="",
+        queue=QueueView(2, 5, 1),
+    )
+
+
+def _run_row() -> RunRow:
+    return RunRow(
+        run_id=RUN,
+        target="shop.test_shop.TestShop.test_cart",
+        description="2 agents x (10+20) users",
+        state="ended",
+        status="finished",
+        submitted=1_709_164_790.0,
+        started=1_709_164_800.0,
+        ended=1_709_164_802.0,
+        duration=1.75,
+        agents=2,
+        users=0,
+        hits=3,
+        place=1,
+        user_id="alice",
+    )
+
+
+def _agent_row() -> AgentRow:
+    return AgentRow(
+        agent_id="box-1",
+        host="box-1.example",
+        pid=4242,
+        cores=8,
+        workers=2,
+        load=0.75,
+        version="0.1.0",
+        protocol=1,
+        state="running",
+        run_id=RUN,
+        since=1_709_164_700.0,
     )
 
 
 EXAMPLES: dict[type[m.Message], m.Message] = {
     type(message): message
     for message in (
-        m.Register("box-1", "box-1.example", 4242, 2, "0.1.0", RUN, 3),
+        m.Register("box-1", "box-1.example", 4242, 2, "0.1.0", RUN, 3, 8),
         m.Ready(RUN, ("box-1:0", "box-1:1")),
         m.CannotRun(RUN, 2, "There is no module shop.", "Look at --test-dir."),
         m.Report(RUN, "box-1:0", 7, _tally(), 10, "lost", "killed by signal 9", None),
         m.Finished(RUN),
         m.Bye("interrupted"),
-        m.Heartbeat(),
+        m.Heartbeat(0.75),
         m.Welcome(1.0, 10.0, 3),
         m.WelcomeBack(0.5, 2.5, 4),
         m.Rejected("The agent speaks LOADS/2.", "Install the same version.", 5),
@@ -97,12 +134,18 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.Acknowledge(RUN, "box-1:0", 7),
         m.Release(RUN),
         m.Ping(1),
-        m.Submit(2, _plan(), DIGEST, BUNDLE),
+        m.Submit(2, _plan(), DIGEST, BUNDLE, 60.0, ("box-1", "box-2")),
         m.StopRun(3, RUN, 30.0),
         m.GetRun(4, RUN),
+        m.ListRuns(5, 10),
+        m.ListAgents(6),
+        m.Purge(7, 5.0),
         m.Pong(1, "0.1.0", "tcp://127.0.0.1:7001", "tcp://127.0.0.1:7002", 5, 3, 1),
         m.Accepted(2, RUN),
         m.RunSnapshot(4, 12, _view()),
+        m.RunList(5, (_run_row(),)),
+        m.AgentList(6, (_agent_row(),)),
+        m.Purged(7, (RUN,)),
         m.Refused(2, 6, "The run asks for 2 agents.", "Start more with loads-agent."),
         m.Update(13, _view()),
     )

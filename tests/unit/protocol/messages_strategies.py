@@ -35,6 +35,7 @@ NARROWER: dict[tuple[str, Any], st.SearchStrategy[Any]] = {
     ("sequence", int): st.integers(1, 1 << 63),
     ("number", int): st.integers(1, 1 << 63),
     ("bundle", bytes): st.binary(max_size=20),
+    ("run_ids", tuple[str, ...]): st.lists(ids, max_size=3).map(tuple),
 }
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
@@ -91,6 +92,7 @@ WHOLE: dict[type[m.Message], st.SearchStrategy[Any]] = {
         run_plans().filter(lambda plan: plan.agents >= 1),
         ids,
         st.binary(max_size=20),
+        st.none() | durations,
     ),
 }
 

@@ -7,11 +7,12 @@ from functools import partial
 
 import pytest
 
-from loads.metrics.summary import AgentView, RunView
+from loads.metrics.summary import AgentView, QueueView, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import limits
 from loads.protocol import messages as m
+from loads.protocol.rows import AgentRow, RunRow
 
 PLAN = RunPlan("test_shop", agents=1)
 LOCAL_PLAN = RunPlan("test_shop")
@@ -26,6 +27,16 @@ Report = partial(m.Report, run_id="r", worker="w", sequence=1, tally=Tally())
 Pong = partial(
     m.Pong, request=1, version="1", backend="b", publisher="p", agents=0, idle_agents=0, runs=0
 )
+
+
+_Row = partial(
+    RunRow, "r", "test_shop", "1 user", "ended", "finished",
+    submitted=0.0, started=0.0, ended=0.0, duration=0.0, agents=1, users=0, hits=0,
+)  # fmt: skip
+_AgentRow = partial(
+    AgentRow, "a", "h", 1, cores=1, workers=1, load=None, version="1", protocol=1,
+    state="idle", run_id="", since=0.0,
+)  # fmt: skip
 
 
 def snapshot(**fields) -> m.RunSnapshot:
@@ -52,6 +63,8 @@ WRONG_VIEWS = {
     "a run started after the calendar": {"started": 1e12},
     "a run started at nan": {"started": NAN},
     "fewer than no users": {"users": -1},
+    "a place before the first": {"queue": QueueView(-1, 1, 0)},
+    "fewer than no idle agents": {"queue": QueueView(1, 1, -1)},
     "an agent without a name": agent(agent_id=""),
     "an agent of fewer than no workers": agent(workers=-1),
     "an agent of fewer than no hits": agent(hits=-1),
@@ -113,6 +126,23 @@ WRONG_VIEWS = {
             lambda: m.Submit(1, PLAN, "d", bytes(limits.MAX_BUNDLE + 1)),
             id="a submission too large",
         ),
+        pytest.param(lambda: Register(cores=-1), id="fewer than no cores"),
+        pytest.param(lambda: m.Heartbeat(-0.5), id="less than no load"),
+        pytest.param(lambda: m.Heartbeat(NAN), id="a load of nan"),
+        pytest.param(lambda: m.Submit(1, PLAN, "d", b"", -1.0), id="patience that is over"),
+        pytest.param(lambda: m.Submit(1, PLAN, "d", b"", INF), id="infinite patience"),
+        pytest.param(lambda: m.Submit(1, PLAN, "d", b"", 0.0, ("a", "b")), id="too many agents"),
+        pytest.param(lambda: m.Submit(1, PLAN, "d", b"", 0.0, ("",)), id="an agent with no name"),
+        pytest.param(lambda: m.ListRuns(1, -1), id="fewer than no runs in a list"),
+        pytest.param(lambda: m.Purge(1, -1.0), id="purging in the past"),
+        pytest.param(lambda: m.Purged(1, ("",)), id="purging no run"),
+        pytest.param(lambda: _Row(submitted=-1.0), id="a row from before clocks"),
+        pytest.param(lambda: _Row(ended=1e12), id="a row from after the calendar"),
+        pytest.param(lambda: _Row(duration=INF), id="a row that lasts for ever"),
+        pytest.param(lambda: _Row(hits=-1), id="a row of fewer than no hits"),
+        pytest.param(lambda: _AgentRow(cores=-1), id="a row of fewer than no cores"),
+        pytest.param(lambda: _AgentRow(load=NAN), id="a row with a load of nan"),
+        pytest.param(lambda: _AgentRow(since=NAN), id="a row since nan"),
         pytest.param(lambda: m.StopRun(1, "r", -1.0), id="stopping a run in the past"),
         pytest.param(lambda: m.StopRun(1, "", 1.0), id="stopping no run"),
         pytest.param(lambda: m.GetRun(1, ""), id="asking for no run"),
@@ -158,6 +188,9 @@ def test_what_makes_no_sense_cannot_be_built(build):
         pytest.param(lambda: m.Acknowledge("r", "w", 0), id="nothing merged yet"),
         pytest.param(lambda: m.RunSnapshot(1, 0, RunView("r", PLAN)), id="nothing published yet"),
         pytest.param(lambda: m.Update(1, RunView("r", PLAN)), id="the first update"),
+        pytest.param(lambda: m.Heartbeat(None), id="a load that is not known"),
+        pytest.param(lambda: m.Submit(1, PLAN, "d", b"", None), id="patience without end"),
+        pytest.param(lambda: m.Submit(1, PLAN, "d", b"", 0.0, ("a",)), id="an agent by its name"),
     ],
 )
 def test_the_edges_of_what_makes_sense(build):
