@@ -58,11 +58,20 @@ class Terminate:
 
 
 @dataclass(frozen=True)
+class BoxLoad:
+    """The load average of the box over the last minute."""
+
+    load: float
+
+
+@dataclass(frozen=True)
 class Tick:
     """Some time has passed."""
 
 
-Event = FromBroker | BrokerVersion | WorkersReady | LoadFailed | Measured | Terminate | Tick
+Event = (
+    FromBroker | BrokerVersion | WorkersReady | LoadFailed | Measured | Terminate | BoxLoad | Tick
+)
 
 # -- actions -------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from loads.agent.actions import (
     Action,
+    BoxLoad,
     BrokerVersion,
     DropRun,
     Event,
@@ -55,6 +56,7 @@ class Settings:
     pid: int
     workers: int
     version: str
+    cores: int = 0
     heartbeat: float = 1.0
     timeout: float = 10.0
     orphan_timeout: float = 30.0
@@ -97,6 +99,7 @@ class Core:
         self.run: Run | None = None
         self.decided: list[Action] = []  #: what handle gave last; if it raised, as far as it came
         self._leaving = ""
+        self._load: float | None = None
         self._now = now
         self._handlers: dict[type[m.Message], Callable[[Any], None]] = {
             m.Welcome: self._on_welcome,
@@ -126,6 +129,8 @@ class Core:
             self._on_measured(event.delta)
         elif isinstance(event, Terminate):
             self._on_terminate(event)
+        elif isinstance(event, BoxLoad):
+            self._on_box_load(event)
         elif isinstance(event, Tick):
             self._tick()
         return self.decided
@@ -163,6 +168,7 @@ class Core:
                 own.version,
                 self.run.run_id if self.run else "",
                 self.link.attempt if again else self.link.attempt + 1,
+                own.cores,
             )
         )
 
@@ -344,12 +350,18 @@ class Core:
             if self.liveness.is_dead(self._now) or self.link.state is State.REGISTERING:
                 self._register()
             else:
-                self._tell(m.Heartbeat())
+                self._tell(m.Heartbeat(self._load))
         silence = self.liveness.silence(self._now)
         if self.run is not None and silence > self.settings.orphan_timeout:
             self._abandon(f"no word from the broker for {silence:.0f} s")
         if self.run is not None and self._leaving and self.liveness.is_dead(self._now):
             self._drop()  # nobody is there to be told
+
+    def _on_box_load(self, event: BoxLoad) -> None:
+        """Said at once, as an agent at work has no other reason for a heartbeat."""
+        self._load = event.load
+        if self.link.state not in (State.NEW, State.REGISTERING, State.CLOSED):
+            self._tell(m.Heartbeat(self._load))
 
     # -- leaving ---------------------------------------------------------------------------------
 

@@ -9,10 +9,12 @@ import signal
 import socket
 import tempfile
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from loads import __version__
 from loads.agent.actions import (
+    BoxLoad,
     BrokerVersion,
     DropRun,
     Event,
@@ -44,6 +46,7 @@ from loads.transport.requester import Requester
 from loads.transport.sockets import Dealer
 
 TICK = 0.05  #: seconds
+LOAD_INTERVAL = 5.0  #: seconds; the kernel itself updates load averages as often
 SCRATCH = "loads-run-"
 
 log = logging.getLogger("loads.agent")
@@ -72,6 +75,7 @@ class Server:
                 pid=os.getpid(),
                 workers=workers,
                 version=__version__,
+                cores=os.cpu_count() or 0,
                 orphan_timeout=orphan_timeout,
             ),
             clock.monotonic(),
@@ -84,8 +88,10 @@ class Server:
             self._reactor = reactor
             reactor.on_readable(self._socket, self._read)
             reactor.every(TICK, self._tick)
+            reactor.every(LOAD_INTERVAL, self._look_at_box)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, lambda: self._handle(Terminate("it was asked to")))
+            self._look_at_box()
             self._tick()
             try:
                 reactor.run()
@@ -121,6 +127,10 @@ class Server:
         self._handle(Tick())
         self._spawn_when_installed()
         self._poll_workers()
+
+    def _look_at_box(self) -> None:
+        with suppress(OSError):  # not every system tells
+            self._handle(BoxLoad(os.getloadavg()[0]))
 
     def _poll_workers(self) -> None:
         supervisor = self._supervisor

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from loads.agent.actions import BrokerVersion, FromBroker, Leave, Terminate, Tick, ToBroker
+from loads.agent.actions import (
+    BoxLoad,
+    BrokerVersion,
+    FromBroker,
+    Leave,
+    Terminate,
+    Tick,
+    ToBroker,
+)
 from loads.errors import ExitCode
 from loads.protocol import messages as m
 from loads.protocol.dialogue import State
@@ -53,6 +61,21 @@ def test_an_agent_registers_anew_when_its_broker_is_silent_for_too_long():
 def test_an_agent_registers_anew_when_its_broker_does_not_know_it():
     scene = Scene().registered()
     assert scene.hears(m.WhoAreYou()) == [ToBroker(register(attempt=2))]
+
+
+def test_an_agent_says_how_many_cores_its_box_has():
+    scene = Scene(cores=8)
+    (said,) = messages(scene.feed(Tick()))
+    assert said.cores == 8
+
+
+def test_the_load_of_the_box_is_said_with_every_heartbeat_and_when_it_is_known():
+    scene = Scene()
+    assert scene.feed(BoxLoad(0.5)) == [], "nobody is there to be told"
+    scene.registered()
+    assert messages(scene.passes(1)) == [m.Heartbeat(0.5)]
+    assert messages(scene.feed(BoxLoad(0.75))) == [m.Heartbeat(0.75)]
+    assert messages(scene.passes(1)) == [m.Heartbeat(0.75)]
 
 
 def test_one_registration_answers_the_broker_however_often_it_asked():
