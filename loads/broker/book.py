@@ -24,6 +24,11 @@ class Book:
         """Another event is to be handled, which happened ``now``."""
         self.now, self.decided = now, []
 
+    @property
+    def wall(self) -> float:
+        """The time of day, in seconds since the Unix epoch."""
+        return self.settings.epoch + self.now
+
     def do(self, action: Action) -> None:
         """Have something done."""
         self.decided.append(action)

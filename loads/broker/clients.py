@@ -1,4 +1,7 @@
-"""What clients ask for: each request has one reply."""
+"""What clients ask for: each request has one reply.
+
+A run may be named by the beginning of its identifier, where that is enough to know it.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,34 @@ from typing import Any
 
 from loads.broker.actions import FromClient, ToClient
 from loads.broker.book import Book
-from loads.broker.placement import choose, is_idle
+from loads.broker.placement import choose, find_named, is_idle
+from loads.broker.queue import Queue
 from loads.broker.runs import Runs
-from loads.broker.state import Run
+from loads.broker.state import Agent, Run
 from loads.errors import ExitCode, LoadsError
 from loads.protocol import messages as m
+from loads.protocol.codec import VERSION
 from loads.protocol.limits import clipped
+from loads.protocol.rows import AgentRow, RunRow
+
+MOST_NAMED = 5  #: runs that a refusal names
 
 
 class Clients:
     """Answers requests."""
 
-    def __init__(self, book: Book, runs: Runs) -> None:
+    def __init__(self, book: Book, runs: Runs, queue: Queue) -> None:
         self._book = book
         self._runs = runs
+        self._queue = queue
         self._handlers: dict[type[m.Message], Callable[[FromClient, Any], None]] = {
             m.Ping: self._on_ping,
             m.Submit: self._on_submit,
             m.StopRun: self._on_stop_run,
             m.GetRun: self._on_get_run,
+            m.ListRuns: self._on_list_runs,
+            m.ListAgents: self._on_list_agents,
+            m.Purge: self._on_purge,
         }
 
     def hear(self, event: FromClient) -> None:
@@ -59,13 +71,28 @@ class Clients:
             agents=len(agents),
             idle_agents=sum(is_idle(agent) for agent in agents),
             runs=sum(run.state != "ended" for run in runs),
+            queued=sum(run.state == "queued" for run in runs),
         )
         self._answer(event.peer, pong)
 
     def _on_submit(self, event: FromClient, message: m.Submit) -> None:
-        chosen = choose(self._book.agents.values(), message.plan.agents)
-        self._answer(event.peer, m.Accepted(message.request, event.fresh_id))
-        self._runs.prepare(event.fresh_id, message, chosen)
+        """Agents are reserved before the answer, or a place in the queue is; the rest follows."""
+        run = Run(event.fresh_id, message.plan, submitted=self._book.wall)
+        accepted = m.Accepted(message.request, run.run_id)
+        if message.patience != 0 and not message.on:
+            self._queue.add(run, message)
+            self._answer(event.peer, accepted)
+            return
+        chosen = self._choose(message)
+        self._answer(event.peer, accepted)
+        self._runs.prepare(run, message, chosen)
+
+    def _choose(self, message: m.Submit) -> list[Agent]:
+        agents = self._book.agents
+        if message.on:  # a check of these agents, which the queue can spare for a moment
+            return find_named(agents, message.on)
+        self._queue.check_turn()
+        return choose(agents.values(), message.plan.agents)
 
     def _on_stop_run(self, event: FromClient, message: m.StopRun) -> None:
         run = self._known_run(message.run_id)
@@ -75,13 +102,77 @@ class Clients:
     def _on_get_run(self, event: FromClient, message: m.GetRun) -> None:
         self._send_snapshot(event, message.request, self._known_run(message.run_id))
 
-    def _known_run(self, run_id: str) -> Run:
-        run = self._book.runs.get(run_id)
-        if run is None:
-            raise LoadsError(f"The broker knows no run {run_id}.", "It may have been forgotten.")
-        return run
+    def _on_list_runs(self, event: FromClient, message: m.ListRuns) -> None:
+        runs = list(self._book.runs.values())
+        there = [run for run in runs if run.state not in ("queued", "ended")]
+        queued = [run for run in runs if run.state == "queued"]
+        ended = [run for run in reversed(runs) if run.state == "ended"][: message.ended]
+        rows = tuple(_run_row(run) for run in (*there, *queued, *ended))
+        self._answer(event.peer, m.RunList(message.request, rows))
+
+    def _on_list_agents(self, event: FromClient, message: m.ListAgents) -> None:
+        agents = sorted(self._book.agents.values(), key=lambda agent: agent.agent_id)
+        rows = tuple(_agent_row(agent) for agent in agents)
+        self._answer(event.peer, m.AgentList(message.request, rows))
+
+    def _on_purge(self, event: FromClient, message: m.Purge) -> None:
+        """Those in the queue come first, so that none of them gets the agents of the others."""
+        runs = [run for run in self._book.runs.values() if run.state != "ended"]
+        for run in sorted(runs, key=lambda run: run.state != "queued"):
+            self._runs.stop(run, message.grace)
+        self._book.log("info", f"A purge stops {len(runs)} runs.")
+        stopped = tuple(run.run_id for run in runs)
+        self._answer(event.peer, m.Purged(message.request, stopped))
+
+    def _known_run(self, name: str) -> Run:
+        runs = self._book.runs
+        found = [name] if name in runs else [run_id for run_id in runs if run_id.startswith(name)]
+        if not found:
+            raise LoadsError(f"The broker knows no run {name}.", "It may have been forgotten.")
+        if len(found) > 1:
+            more = ", ..." if len(found) > MOST_NAMED else "."
+            raise LoadsError(
+                f"{name} is the beginning of {len(found)} runs.",
+                f"Give more of it: {', '.join(found[:MOST_NAMED])}{more}",
+            )
+        return runs[found[0]]
 
     def _send_snapshot(self, event: FromClient, request: int, run: Run) -> None:
         self._runs.publish_all(run)
         snapshot = m.RunSnapshot(request, run.number, run.view(run.ledger.total))
         self._answer(event.peer, snapshot)
+
+
+def _run_row(run: Run) -> RunRow:
+    return RunRow(
+        run_id=run.run_id,
+        target=run.plan.target,
+        description=run.plan.describe(),
+        state=run.state,
+        status=run.status,
+        submitted=run.submitted,
+        started=run.started,
+        ended=run.ended,
+        duration=run.view(run.ledger.total).duration,
+        agents=run.plan.agents,
+        users=run.ledger.users,
+        hits=run.ledger.total.hits,
+        place=run.queue.place if run.queue else 0,
+        user_id=run.plan.config.get("user_id", ""),
+    )
+
+
+def _agent_row(agent: Agent) -> AgentRow:
+    return AgentRow(
+        agent_id=agent.agent_id,
+        host=agent.host,
+        pid=agent.pid,
+        cores=agent.cores,
+        workers=agent.workers,
+        load=agent.load,
+        version=agent.version,
+        protocol=VERSION,
+        state=agent.link.state.value,
+        run_id=agent.run_id,
+        since=agent.since,
+    )

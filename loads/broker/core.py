@@ -5,7 +5,8 @@ Nothing here waits, sends, reads a clock or makes up an identifier.  The shell
 
 The core hears who speaks and passes it on: to the :mod:`~loads.broker.registry`, which knows the
 agents, to the :mod:`~loads.broker.runs`, and to the :mod:`~loads.broker.clients` for an answer.
-They share a :mod:`~loads.broker.book`.
+Whatever happened, the :mod:`~loads.broker.queue` may have a run whose turn has come.  They share
+a :mod:`~loads.broker.book`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from loads.broker.actions import (
 )
 from loads.broker.book import Book
 from loads.broker.clients import Clients
+from loads.broker.queue import Queue
 from loads.broker.registry import Registry
 from loads.broker.runs import Runs
 from loads.broker.settings import Settings
@@ -42,13 +44,15 @@ class Core:
         self._book = Book(settings)
         self._runs = Runs(self._book)
         self._registry = Registry(self._book, self._runs)
-        self._clients = Clients(self._book, self._runs)
+        self._queue = Queue(self._book, self._runs)
+        self._clients = Clients(self._book, self._runs, self._queue)
         self._from_agent: dict[type[m.Message], Callable[[Agent, Any], None]] = {
             m.Ready: self._runs.on_ready,
             m.CannotRun: self._runs.on_cannot_run,
             m.Report: self._runs.on_report,
             m.Finished: self._runs.on_finished,
             m.Bye: self._registry.take_leave,
+            m.Heartbeat: self._registry.note_load,
         }
 
     @property
@@ -79,6 +83,8 @@ class Core:
         elif isinstance(event, Tick):
             self._registry.tick()
             self._runs.tick()
+        if self._queue and not _changes_no_agent(event):
+            self._queue.serve()
         return self.decided
 
     def _hear_agent(self, peer: bytes, message: m.Message) -> None:
@@ -101,3 +107,8 @@ class Core:
             handler(agent, message)
         elif not in_time and isinstance(message, OfRun):
             self._book.tell(agent, m.Release(message.run_id))  # it has missed that
+
+
+def _changes_no_agent(event: Event) -> bool:
+    """Most of what is heard, and nothing that a run in the queue waits for."""
+    return isinstance(event, FromAgent) and isinstance(event.message, m.Report | m.Heartbeat)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from loads.broker.actions import ToAgent
 from loads.broker.book import Book
 from loads.broker.runs import Runs
@@ -9,6 +11,8 @@ from loads.broker.state import Agent, Run
 from loads.protocol import messages as m
 from loads.protocol.limits import clipped
 from loads.protocol.liveness import Liveness
+
+SAME_REFUSAL = 60.0  #: seconds for which a reason to refuse agents is not logged again
 
 
 class Registry:
@@ -18,6 +22,7 @@ class Registry:
         self._book = book
         self._runs = runs
         self._at: dict[bytes, Agent] = {}
+        self._refused: dict[str, float] = {}  # the reason that was logged last, and when
 
     def at(self, peer: bytes) -> Agent | None:
         """The agent that speaks from an address, if it is registered."""
@@ -56,6 +61,8 @@ class Registry:
             message.workers,
             message.version,
             Liveness.since(self._book.now, *self._rhythm),
+            message.cores,
+            since=self._book.wall,
         )
         agent.link.received(message)
         self._book.agents[agent.agent_id] = self._at[peer] = agent
@@ -73,6 +80,10 @@ class Registry:
     @property
     def _rhythm(self) -> tuple[float, float]:
         return self._book.settings.heartbeat, self._book.settings.agent_timeout
+
+    def note_load(self, agent: Agent, message: m.Heartbeat) -> None:
+        """How busy an agent's box is."""
+        agent.load = message.load
 
     def take_leave(self, agent: Agent, message: m.Bye) -> None:
         """An agent leaves of its own will."""
@@ -98,5 +109,8 @@ class Registry:
             del self._at[agent.peer]
 
     def refuse(self, peer: bytes, reason: str, hint: str) -> None:
-        """An agent that cannot be understood is sent away."""
+        """An agent that cannot be understood is sent away; whoever started it may look here."""
+        if self._book.now - self._refused.get(reason, -math.inf) >= SAME_REFUSAL:
+            self._refused = {reason: self._book.now}
+            self._book.log("warning", f"An agent is refused. {reason}")
         self._book.do(ToAgent(peer, m.Rejected(clipped(reason), clipped(hint))))

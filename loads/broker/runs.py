@@ -30,20 +30,17 @@ class Runs:
 
     # -- beginning -------------------------------------------------------------------------------
 
-    def prepare(self, run_id: str, submit: m.Submit, chosen: list[Agent]) -> None:
+    def prepare(self, run: Run, submit: m.Submit, chosen: list[Agent]) -> None:
         """Have some agents load the test."""
-        book, plan = self._book, submit.plan
-        run = Run(
-            run_id,
-            plan,
-            {agent.agent_id: Part(agent.agent_id, agent.host) for agent in chosen},
-            deadline=book.now + book.settings.prepare_timeout,
-        )
-        book.runs[run_id] = run
+        book, plan = self._book, run.plan
+        run.state, run.queue = "preparing", None
+        run.parts = {agent.agent_id: Part(agent.agent_id, agent.host) for agent in chosen}
+        run.deadline = book.now + book.settings.prepare_timeout
+        book.runs[run.run_id] = run
         for agent in chosen:
-            book.tell(agent, m.Prepare(run_id, plan, submit.digest, submit.bundle))
-        book.log("info", f"Run {run_id}: {plan.target}, {plan.describe()}.")
-        self._publish(run)
+            book.tell(agent, m.Prepare(run.run_id, plan, submit.digest, submit.bundle))
+        book.log("info", f"Run {run.run_id}: {plan.target}, {plan.describe()}.")
+        self.publish(run)
 
     def on_ready(self, agent: Agent, message: m.Ready) -> None:
         """An agent's workers have the test; it says so again when it has come back."""
@@ -129,9 +126,10 @@ class Runs:
     def publish_all(self, run: Run) -> None:
         """Publish what was not yet, so that no later update holds a part of it."""
         if run.unpublished:
-            self._publish(run)
+            self.publish(run)
 
-    def _publish(self, run: Run) -> None:
+    def publish(self, run: Run) -> None:
+        """Let consoles know how a run is."""
         run.number += 1
         run.published_at = self._book.now
         update = m.Update(run.number, run.view(run.unpublished))
@@ -177,7 +175,7 @@ class Runs:
     def stop(self, run: Run, grace: float) -> None:
         """End a run early, unless it has ended."""
         book = self._book
-        if run.state == "preparing":
+        if run.state in ("queued", "preparing"):
             run.stop_asked = True
             self._release_all(run)
             self._end(run, "stopped")
@@ -197,10 +195,24 @@ class Runs:
             run.elapsed = self._elapsed(run)
             if self._book.now >= run.deadline:
                 self._overdue(run)
-            elif self._book.now - run.published_at >= self._book.settings.publish_interval:
-                self._publish(run)
+            elif self._book.now - run.published_at >= self._interval(run):
+                self.publish(run)
+
+    def _interval(self, run: Run) -> float:
+        settings = self._book.settings
+        return settings.queue_interval if run.state == "queued" else settings.publish_interval
 
     def _overdue(self, run: Run) -> None:
+        if run.state == "queued":
+            idle = run.queue.idle if run.queue else 0
+            self._fail(
+                run,
+                ExitCode.AGENTS,
+                f"No agents for it in time: the run needs {run.plan.agents}, and {idle} "
+                f"{'is' if idle == 1 else 'are'} idle.",
+                "Give it longer with --wait-for-agents, or start more with loads-agent.",
+            )
+            return
         late = [part for part in run.parts.values() if part.state in ("preparing", "running")]
         if run.state == "preparing":
             names = ", ".join(part.agent_id for part in late)
@@ -241,8 +253,9 @@ class Runs:
 
     def _end(self, run: Run, status: Status) -> None:
         run.elapsed = self._elapsed(run)
-        run.state, run.status = "ended", status
-        self._publish(run)
+        run.state, run.status, run.queue = "ended", status, None
+        run.ended = self._book.wall
+        self.publish(run)
         self._book.log("info", f"Run {run.run_id} ended: {status}, {run.ledger.total.hits:,} hits.")
         self._keep(run)
 

@@ -10,7 +10,7 @@ class Settings:
     """How a broker behaves.
 
     ``epoch`` is what to add to the monotonic clock for the time of day; all others but the texts
-    are in seconds.
+    and numbers of things are in seconds.
     """
 
     version: str = ""
@@ -23,4 +23,7 @@ class Settings:
     stop_slack: float = 15.0  #: beyond the time a run may take, for agents to report the end
     start_delay: float = 0.1  #: so that the slowest link has the start before it is due
     publish_interval: float = 0.25
+    queue_interval: float = 1.0  #: between two updates of a run that waits
+    max_queued_runs: int = 100
+    max_queued_bytes: int = 512 << 20  #: of bundles, each counted once
     kept_runs: int = 100

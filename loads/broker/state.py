@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from loads.ledger import LOST, Ledger
-from loads.metrics.summary import AgentView, RunView, State, Status
+from loads.metrics.summary import AgentView, QueueView, RunView, State, Status
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol.dialogue import Link, Side
@@ -18,7 +19,8 @@ class Agent:
     """A registered agent.
 
     ``peer`` is where it is now; one that reconnects, at another address, is another agent here.
-    ``greeting`` is how its registration was answered.
+    ``greeting`` is how its registration was answered.  ``since`` is when it registered, in seconds
+    since the Unix epoch; ``load`` is what it said last of its box.
     """
 
     agent_id: str
@@ -28,6 +30,9 @@ class Agent:
     workers: int
     version: str
     liveness: Liveness
+    cores: int = 0
+    load: float | None = None
+    since: float = 0.0
     greeting: Welcome | WelcomeBack | None = None
     link: Link = field(default_factory=lambda: Link(Side.BROKER))
 
@@ -63,18 +68,21 @@ class Part:
 class Run:
     """A run, from its submission until the broker forgets it.
 
-    Times are on the broker's monotonic clock, except ``started``, which is for people.
+    Times are on the broker's monotonic clock, except ``submitted``, ``started`` and ``ended``,
+    which are for people.  ``queue`` is where it waits, while it does.
     ``deadline`` is when the present state must be over; ``number`` that of the last published
     update, ``unpublished`` what was merged since.
     """
 
     run_id: str
     plan: RunPlan
-    parts: dict[str, Part]
-    deadline: float
+    parts: dict[str, Part] = field(default_factory=dict)
+    deadline: float = math.inf
     state: State = "preparing"
     status: Status = ""
+    submitted: float = 0.0
     started: float = 0.0
+    ended: float = 0.0
     started_at: float = 0.0
     elapsed: float = 0.0
     stop_asked: bool = False
@@ -85,6 +93,7 @@ class Run:
     error_code: int = 0
     error: str = ""
     hint: str = ""
+    queue: QueueView | None = None
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""
@@ -114,6 +123,7 @@ class Run:
             error_code=self.error_code,
             error=self.error,
             hint=self.hint,
+            queue=self.queue,
         )
 
     def _agent_view(self, part: Part) -> AgentView:

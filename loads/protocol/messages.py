@@ -358,7 +358,10 @@ class Purge(Message):
 
 @dataclass(frozen=True)
 class Pong(Message):
-    """The broker's version, its endpoints as it bound them, and how many agents it has."""
+    """The broker's version, its endpoints as it bound them, and how many agents it has.
+
+    ``runs`` are those that have not ended, and ``queued`` those of them that wait for agents.
+    """
 
     request: int
     version: str
@@ -367,10 +370,11 @@ class Pong(Message):
     agents: int
     idle_agents: int
     runs: int
+    queued: int = 0
 
     def __post_init__(self) -> None:
         limits.check_texts(self.version, self.backend, self.publisher)
-        limits.check_counts(self.agents, self.idle_agents, self.runs)
+        limits.check_counts(self.agents, self.idle_agents, self.runs, self.queued)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.ListRuns(5, 10),
         m.ListAgents(6),
         m.Purge(7, 5.0),
-        m.Pong(1, "0.1.0", "tcp://127.0.0.1:7001", "tcp://127.0.0.1:7002", 5, 3, 1),
+        m.Pong(1, "0.1.0", "tcp://127.0.0.1:7001", "tcp://127.0.0.1:7002", 5, 3, 4, 2),
         m.Accepted(2, RUN),
         m.RunSnapshot(4, 12, _view()),
         m.RunList(5, (_run_row(),)),

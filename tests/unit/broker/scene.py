@@ -52,6 +52,8 @@ def check(core: Core) -> None:
             assert run.state != "ended", f"{agent.agent_id} is kept by a run that is over"
             assert not run.parts[agent.agent_id].is_over
     for run in core.runs.values():
+        assert (run.state == "queued") == (run.queue is not None)
+        assert run.state != "queued" or not run.parts
         assert run.ledger.total.hits == sum(a.tally.hits for a in run.ledger.accounts.values())
         assert (run.state == "ended") == bool(run.status)
         for part in run.parts.values():
@@ -171,8 +173,8 @@ def register(
     return m.Register(name, f"{name}.example", pid, workers, "2.0", run_id, attempt)
 
 
-def submit(wanted: RunPlan, request: int = 1) -> m.Submit:
-    return m.Submit(request, wanted, "digest", b"bundle")
+def submit(wanted: RunPlan, request: int = 1, patience: float | None = 0.0) -> m.Submit:
+    return m.Submit(request, wanted, "digest", b"bundle", patience)
 
 
 def prepare(wanted: RunPlan, run_id: str = "r1") -> m.Prepare:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from loads.broker.actions import ToClient
@@ -50,7 +52,8 @@ def test_agents_alike_are_taken_by_name_so_that_a_choice_can_be_repeated():
         (
             1, 2, 2,
             "The run asks for 2 agents, and the broker has 1 idle and 2 busy.",
-            "Start more with loads-agent, ask for fewer with -a, or wait until others are done.",
+            "Start more with loads-agent, ask for fewer with -a, or wait until others are done "
+            "with --wait-for-agents.",
         ),
     ],
     ids=["no agent at all", "too few", "enough, but some are busy"],
@@ -95,3 +98,23 @@ def test_a_run_that_is_not_known(question):
         3, int(ExitCode.USAGE), "The broker knows no run r9.", "It may have been forgotten."
     )
     assert Scene().asks(question) == [ToClient(CLIENT, said)]
+
+
+def test_agents_can_be_asked_for_by_name():
+    scene = Scene()
+    for name in "abc":
+        scene.registers(name)
+    scene.asks(replace(submit(plan(agents=1)), on=("b",)))
+    assert list(scene.core.runs["r1"].parts) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("b", "Agent b is busy."), ("z", "There is no agent z.")]
+)
+def test_an_agent_that_is_asked_for_and_cannot_be_had(name, message):
+    scene = Scene()
+    scene.runs("b", run_id="other")
+    scene.registers("a")
+    (said,) = scene.asks(replace(submit(plan(agents=1)), on=(name,)))
+    assert (said.message.code, said.message.message) == (ExitCode.AGENTS, message)
+    assert "r1" not in scene.core.runs
