@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from loads.bundle import Bundle
-from loads.errors import BrokerUnreachable, RemoteProtocolError
+from loads.errors import LoadsError, RemoteProtocolError, error_from
 from loads.metrics.summary import RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
+from loads.protocol.rows import AgentRow, RunRow
 from loads.transport.reactor import Reactor
 from loads.transport.requester import Requester
 from loads.transport.sockets import Subscriber
@@ -62,25 +62,51 @@ class BrokerClient(Requester):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def submit(self, plan: RunPlan, bundle: Bundle) -> str:
-        """Have a plan run; gives the run's id."""
+    def submit(
+        self,
+        plan: RunPlan,
+        bundle: Bundle,
+        patience: float | None = 0.0,
+        on: tuple[str, ...] = (),
+    ) -> str:
+        """Have a plan run; gives the run's id.
+
+        ``patience`` is how many seconds it may wait for agents, None for as long as it takes;
+        ``on`` names the agents that it is to have.  Raises :class:`NotEnoughAgents`.
+        """
 
         def question(number: int) -> m.Request:
-            return m.Submit(number, plan, bundle.digest, bundle.data)
+            return m.Submit(number, plan, bundle.digest, bundle.data, patience, on)
 
         return self.ask(question, m.Accepted).run_id
 
-    def stop(self, run_id: str, grace: float) -> m.RunSnapshot:
-        """End a run early, giving running tests ``grace`` seconds."""
+    def stop(self, run_id: str, grace: float | None) -> m.RunSnapshot:
+        """End a run early, giving running tests ``grace`` seconds; None is what its plan says."""
         return self.ask(lambda number: m.StopRun(number, run_id, grace), m.RunSnapshot)
 
     def get(self, run_id: str) -> m.RunSnapshot:
-        """A run in full."""
+        """A run in full.  The beginning of its id is enough, if no other run has that."""
         return self.ask(lambda number: m.GetRun(number, run_id), m.RunSnapshot)
+
+    def runs(self, ended: int = 100) -> tuple[RunRow, ...]:
+        """Those that go on, those that wait, and the latest that have ended."""
+        return self.ask(lambda number: m.ListRuns(number, ended), m.RunList).runs
+
+    def agents(self) -> tuple[AgentRow, ...]:
+        """The agents that are registered."""
+        return self.ask(m.ListAgents, m.AgentList).agents
+
+    def purge(self, grace: float = 0.0) -> tuple[str, ...]:
+        """End all runs early; gives their ids."""
+        return self.ask(lambda number: m.Purge(number, grace), m.Purged).run_ids
 
 
 class Follower:
-    """Follows one run: calls ``changed`` with the picture whenever there is news."""
+    """Follows one run, and never waits for its broker.
+
+    Calls ``changed`` with the picture whenever there is news, and ``refused`` with the broker's
+    reason when it will not say more about the run.
+    """
 
     def __init__(
         self,
@@ -88,23 +114,22 @@ class Follower:
         publisher: str,
         run_id: str,
         changed: Callable[[RunView], None],
+        refused: Callable[[LoadsError], None],
     ) -> None:
         self._client = client
         self._run_id = run_id
         self._changed = changed
+        self._refused = refused
         self._picture = Picture()
+        self._asked = False
         self._socket = Subscriber(m.PUBLISHED)
         self._socket.connect(publisher)
         self._socket.follow(run_id)
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether updates are missing that only a snapshot can make up for."""
-        return self._picture.is_stale
-
     def attach(self, reactor: Reactor) -> None:
-        """Read updates as they come."""
-        reactor.on_readable(self._socket, self._read)
+        """Read updates and answers as they come."""
+        reactor.on_readable(self._socket, self._read_updates)
+        reactor.on_readable(self._client.socket, self._read_answers)
 
     def close(self) -> None:
         """Stop following."""
@@ -112,11 +137,14 @@ class Follower:
 
     def refresh(self) -> None:
         """Ask for a snapshot: to begin with, after a gap, and when no update has come for long."""
-        snapshot = self._client.get(self._run_id)
-        self._picture.snapshot(snapshot.number, snapshot.view)
-        self._tell()
+        self._asked = True
+        self._client.post(lambda number: m.GetRun(number, self._run_id))
 
-    def _read(self) -> None:
+    def stop(self, grace: float | None) -> None:
+        """Ask for an early end of the run, with a grace as its plan says if that is None."""
+        self._client.post(lambda number: m.StopRun(number, self._run_id, grace))
+
+    def _read_updates(self) -> None:
         heard = False
         while True:
             try:
@@ -129,10 +157,19 @@ class Follower:
                 heard = True
                 self._picture.update(update.number, update.view)
         if self._picture.is_stale:
-            with suppress(BrokerUnreachable):  # whoever watches us asks again, and gives up
+            if not self._asked:
                 self.refresh()
         elif heard:
             self._tell()
+
+    def _read_answers(self) -> None:
+        for answer in self._client.arrived():
+            if isinstance(answer, m.RunSnapshot) and answer.view.run_id == self._run_id:
+                self._asked = False
+                self._picture.snapshot(answer.number, answer.view)
+                self._tell()
+            elif isinstance(answer, m.Refused):
+                self._refused(error_from(answer.code, answer.message, answer.hint))
 
     def _tell(self) -> None:
         view = self._picture.view

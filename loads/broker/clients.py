@@ -96,7 +96,7 @@ class Clients:
 
     def _on_stop_run(self, event: FromClient, message: m.StopRun) -> None:
         run = self._known_run(message.run_id)
-        self._runs.stop(run, message.grace)
+        self._runs.stop(run, run.plan.grace if message.grace is None else message.grace)
         self._send_snapshot(event, message.request, run)
 
     def _on_get_run(self, event: FromClient, message: m.GetRun) -> None:

@@ -43,6 +43,7 @@ _DEBUGGING = section(
     "Debugging",
     option("--check", is_flag=True,
            help="Show what the broker that runs is and has, and exit: with 5 if there is none."),
+    option("--purge", is_flag=True, help="Stop all runs of the broker that runs, and exit."),
     option("--debug", is_flag=True, help="Log everything."),
     option("--logfile", metavar="PATH", help="Log to a file instead of standard error."),
 )  # fmt: skip
@@ -73,6 +74,7 @@ def main(
     agent_timeout: float,
     insecure: bool,
     check: bool,
+    purge: bool,
     debug: bool,
     logfile: str | None,
 ) -> ExitCode:
@@ -81,6 +83,10 @@ def main(
     default = default_endpoints()
     if check:
         return show_broker(frontend or default.frontend)
+    if purge:
+        from loads.cli.operations import purge as purge_broker
+
+        return purge_broker(frontend or default.frontend)
     server = Server(
         Endpoints(
             frontend or default.frontend,

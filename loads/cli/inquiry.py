@@ -26,5 +26,6 @@ def show_broker(frontend: str) -> ExitCode:
     ):
         click.echo(f"  {name + ':':<12}{endpoint}")
     click.echo(f"  {'agents:':<12}{broker.agents}, {broker.idle_agents} idle")
-    click.echo(f"  {'runs:':<12}{broker.runs}")
+    queued = f", {broker.queued} of them in the queue" if broker.queued else ""
+    click.echo(f"  {'runs:':<12}{broker.runs}{queued}")
     return ExitCode.OK

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from loads.cli.common import version_option
+from loads.cli.common import retired, version_option
 from loads.cli.sections import SectionedCommand, option, section
-from loads.config import Configuration, Option, Value, configure, locate_file
+from loads.config import Configuration, Option, Source, Value, configure, locate_file
 from loads.errors import UsageError
 from loads.outputs.registry import Registry
 
@@ -24,19 +25,28 @@ EXCLUSIVE = {
 }
 
 #: Options of Loads 1 that are understood, and cannot be carried out yet.
-NOT_YET = (
-    *("ssh", "test-runner", "observer", "detach", "attach"),
-    *("check-cluster", "health-check", "purge-broker"),
+NOT_YET = ("ssh", "test-runner", "observer")
+
+#: Options that have the command do something else than run a test; one at a time.
+INSTEAD = (
+    *("attach", "stop", "list-runs", "list-agents"),
+    *("ping-broker", "check-cluster", "health-check", "purge-broker"),
 )
+
+FOREVER = "forever"  #: the patience of ``--wait-for-agents`` without a number
+_TIME = re.compile(rf"\d.*|{FOREVER}")
 
 
 class RunnerCommand(SectionedCommand):
     """``loads-runner``: also knows the options that observers will have."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        for arg in args:
+        for number, arg in enumerate(args):
             if arg.startswith("--observer-"):
                 raise click.UsageError(f"{arg.partition('=')[0]} is not available yet.", ctx)
+            if arg == "--wait-for-agents" and not _TIME.fullmatch("".join(args[number + 1 :][:1])):
+                # what follows is the test, and not how long to wait
+                args = [*args[:number], f"{arg}={FOREVER}", *args[number + 1 :]]
         return super().parse_args(ctx, args)
 
 
@@ -87,16 +97,34 @@ _CLUSTER = section(
            help="Run on N agents of the broker; each runs all users."),
     option("-b", "--broker", metavar="ENDPOINT",
            help="The broker's frontend.  [default: this user's own, on this machine]"),
+    option("--wait-for-agents", is_flag=False, flag_value=FOREVER, metavar="[TIME]",
+           help="Wait in the broker's queue until enough agents are idle, or for so long."),
+    option("--detach", is_flag=True,
+           help="Have the run go on by itself; --attach shows it, or its result, later."),
     option("--zmq-publisher", metavar="ENDPOINT",
            help="Where to follow the run.  [default: what the broker says]"),
-    option("--ping-broker", is_flag=True, help="Show what the broker is and has, and exit."),
     option("--ssh", metavar="USER@HOST:PORT", hidden=True),
-    option("--detach", is_flag=True, hidden=True),
-    option("--attach", is_flag=False, flag_value="", metavar="[RUN]", hidden=True),
-    option("--check-cluster", is_flag=True, hidden=True),
-    option("--health-check", is_flag=True, hidden=True),
-    option("--purge-broker", is_flag=True, hidden=True),
     option("--observer", multiple=True, metavar="NAME", hidden=True),
+)  # fmt: skip
+_OPERATIONS = section(
+    "Instead of running a test",
+    option("--attach", is_flag=False, flag_value="", metavar="[RUN]",
+           help="Follow a run of the broker to its end; by default the one that goes on."),
+    option("--stop", metavar="RUN", help="End a run of the broker early."),
+    option("--list-runs", is_flag=True, help="Show the broker's runs, also those that ended."),
+    option("--list-agents", is_flag=True, help="Show the broker's agents."),
+    option("--check-cluster", is_flag=True, help="Run a tiny test on every idle agent."),
+    option("--health-check", is_flag=True, help="The same as --check-cluster."),
+    option("--ping-broker", is_flag=True, help="Show what the broker is and has."),
+    option("--purge-broker", is_flag=True, help="Stop all runs of the broker."),
+)  # fmt: skip
+_LOADS_1 = section(
+    "Accepted for Loads 1, without effect",
+    *(
+        option(name, metavar="VALUE", expose_value=False, callback=retired,
+               help="No longer needed.")
+        for name in ("--zmq-receiver", "--zmq-endpoint")
+    ),
 )  # fmt: skip
 _FILES = section(
     "Files that agents need",
@@ -130,7 +158,8 @@ _DEBUGGING = section(
 def runner_options(command: Any) -> Any:
     """Decorate the command with all of its options, sections in the order of the help."""
     command = version_option(command)
-    for decorate in (_DEBUGGING, _OUTPUT, _FILES, _CLUSTER, _LOAD, _WHAT):
+    sections = (_LOADS_1, _DEBUGGING, _OUTPUT, _FILES, _OPERATIONS, _CLUSTER, _LOAD, _WHAT)
+    for decorate in sections:
         command = decorate(command)
     return click.argument("fqn", metavar="[TEST]", required=False)(command)
 
@@ -155,6 +184,30 @@ def gather(context: click.Context, environ: Mapping[str, str], directory: Path) 
         click.echo(line, err=True)
     _refuse_what_is_not_there_yet(settings)
     return settings
+
+
+def is_instead(settings: Configuration) -> bool:
+    """Whether the command is to do something else than run a test."""
+    return bool(chosen_instead(settings))
+
+
+def chosen_instead(settings: Configuration) -> str:
+    """The option of :data:`INSTEAD` that is set; empty when none is.
+
+    Raises :class:`UsageError` when there are several.
+    """
+    chosen = [
+        name
+        for name in INSTEAD
+        if settings.flag(name)
+        or settings.text(name)
+        or (name == "attach" and settings.source(name) is Source.COMMAND_LINE)
+    ]
+    if len(chosen) > 1:
+        raise UsageError(
+            f"--{chosen[0]} and --{chosen[1]} exclude each other.", "Give one at a time."
+        )
+    return "".join(chosen)
 
 
 _TYPED = click.core.ParameterSource.COMMANDLINE

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import glob
+import math
+import re
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loads.cli.options import registry
+from loads.cli.options import FOREVER, registry
 from loads.config import Configuration, Source
 from loads.errors import UsageError
 from loads.outputs.base import Output
@@ -24,6 +27,9 @@ TOLD = (
     *("include-file", "python-dep", "url-names"),
     *("no-patching", "no-dns-resolve", "quiet", "debug", "verbose"),
 )
+
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]")
 
 
 def find_test(settings: Configuration) -> Target:
@@ -64,7 +70,7 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
         duration=duration,
         agents=agents,
         grace=grace,
-        server_url=settings.text("server-url"),
+        server_url=settings.read("server-url", _server_url) or "",
         env=dict(settings.read_items("env", partial(_variable, environ))),
         python_deps=settings.items("python-dep"),
         url_names=settings.read("url-names", partial(_as_planned, "url_names")) or "template",
@@ -74,10 +80,44 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
     )
 
 
+def patience_of(settings: Configuration) -> float | None:
+    """How many seconds a run may wait for agents; None is as long as it takes."""
+    given = settings.read("wait-for-agents", _patience)
+    return None if given == math.inf else given or 0.0
+
+
+def check_cluster_options(settings: Configuration, plan: RunPlan) -> None:
+    """Raises :class:`UsageError` for options that mean something on a cluster only."""
+    for name in ("detach", "wait-for-agents"):
+        if not plan.agents and (settings.flag(name) or settings.text(name)):
+            raise settings.settings[name].blame(
+                f"--{name} is for runs on a cluster, and this one is on this machine.", "Add -a N."
+            )
+
+
+def find_terminal(settings: Configuration) -> int | None:
+    """The descriptor of a terminal with somebody who sees the console and can answer it."""
+    shows = "console" in (*settings.items("output"), "console" * (not settings.items("output")))
+    if settings.flag("quiet") or not shows:
+        return None
+    try:
+        is_there = sys.stdin.isatty() and sys.stdout.isatty()
+        return sys.stdin.fileno() if is_there else None
+    except (AttributeError, OSError, ValueError):  # closed, or none at all
+        return None
+
+
 def files_of(settings: Configuration, target: Target) -> list[str]:
     """What is to travel beside the code: patterns, relative to the project."""
     own = [glob.escape(name) for path in settings.files if (name := _inside(path, target))]
     return [*settings.items("include-file"), *own]
+
+
+def given_grace(settings: Configuration) -> float | None:
+    """The seconds of ``--grace`` where somebody gave it; None where it is only the default."""
+    if settings.source("grace") in (None, Source.DEFAULT):
+        return None
+    return settings.read("grace", partial(_time, "grace"))
 
 
 def find_frontend(settings: Configuration) -> str:
@@ -156,6 +196,20 @@ def _whole(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise UsageError(f"--{name} {text} is not a number.", "Give a whole number.") from None
+
+
+def _server_url(text: str) -> str:
+    if not _URL.match(text):
+        rest = text.rpartition(":/")[2].strip("/") or "localhost:9000"
+        raise UsageError(
+            f"--server-url {text} is no URL: it does not begin with http://HOST or https://HOST.",
+            f"Did you mean http://{rest} ?",
+        )
+    return text
+
+
+def _patience(text: str) -> float:
+    return math.inf if text == FOREVER else parse_duration(text)
 
 
 def _agents(text: str) -> int:

@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 
 from loads.cli.common import exits, set_up_logging
-from loads.cli.options import RunnerCommand, gather, runner_options
+from loads.cli.options import RunnerCommand, gather, is_instead, runner_options
 from loads.cli.planning import (
     build_outputs,
+    check_cluster_options,
     debug_level,
     files_of,
-    find_frontend,
     find_test,
     make_plan,
+    patience_of,
     worker_limit,
 )
 from loads.clock import SystemClock
@@ -40,6 +41,8 @@ Examples:
   loads-runner examples.test_site -u 100 --hits 10
   loads-runner examples.test_site -u 10:20:30 -d 60
   loads-runner examples.test_site -u 1000 -d 5m -a 10
+  loads-runner examples.test_site -u 1000 -d 5m -a 10 --detach
+  loads-runner --attach
   loads-runner --config examples/loads.ini
 
 \b
@@ -59,27 +62,25 @@ Exit codes:
 def main(context: click.Context, **_: object) -> ExitCode:
     """Run a functional test as a load test, here or on a cluster."""
     settings = gather(context, os.environ, Path.cwd())
-    if settings.flag("ping-broker"):
-        from loads.cli.inquiry import show_broker
+    if is_instead(settings):
+        from loads.cli.operations import operate
 
-        return show_broker(find_frontend(settings))
+        return operate(settings)
     debug = debug_level(settings)
     if debug:
         set_up_logging(True, None)
     target = find_test(settings)
     plan = make_plan(settings, target, os.environ)
+    check_cluster_options(settings, plan)
+    if plan.agents:
+        from loads.cli.attachment import detach, follow
+        from loads.runners.distributed import submission
+
+        files = files_of(settings, target)
+        found = submission(plan, target, files, patience_of(settings))
+        return detach(settings, found) if settings.flag("detach") else follow(settings, found)
     clock = SystemClock()
     with Outputs(build_outputs(settings)) as outputs:
-        if plan.agents:
-            from loads.runners.distributed import DistributedRunner
-
-            frontend, files = find_frontend(settings), files_of(settings, target)
-            publisher = settings.text("zmq-publisher")
-            return (
-                DistributedRunner(plan, target, clock, outputs, frontend, files, publisher)
-                .run()
-                .exit_code
-            )
         from loads.runners.local import LocalRunner
 
         workers = worker_limit(settings)

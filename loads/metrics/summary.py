@@ -71,7 +71,8 @@ class RunView:
 
     ``started`` is seconds since the Unix epoch, ``elapsed`` seconds of load so far, ``users`` the
     virtual users active now.  Where the status is ``failed``, ``error`` and ``hint`` say why, and
-    ``error_code`` is the exit code that goes with it.  ``queue`` is there while the state is
+    ``error_code`` is the exit code that goes with it; also where it is ``incomplete`` because the
+    run was followed no longer.  ``queue`` is there while the state is
     ``queued``.
     """
 
@@ -95,12 +96,11 @@ class RunView:
         """What the command exits with.  What makes a result unusable comes before what is in it."""
         if self.status == "stopped":
             return ExitCode.INTERRUPTED
-        if self.status == "incomplete":
-            return ExitCode.INCOMPLETE
-        if self.status == "failed":
+        if self.status in ("incomplete", "failed"):
             # a newer broker may know codes that we do not
             known = self.error_code in {code.value for code in ExitCode if code}
-            return ExitCode(self.error_code) if known else ExitCode.FAILED
+            other = ExitCode.INCOMPLETE if self.status == "incomplete" else ExitCode.FAILED
+            return ExitCode(self.error_code) if known else other
         verdicts = self.tally.verdicts
         if verdicts[Verdict.FAILURE] or verdicts[Verdict.ERROR]:
             return ExitCode.FAILED

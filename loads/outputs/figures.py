@@ -45,6 +45,13 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``3rd``, ``11th``, ``22nd``."""
+    suffixes = {1: "st", 2: "nd", 3: "rd"}
+    teens = 11 <= number % 100 <= 13
+    return f"{number:,}{'th' if teens else suffixes.get(number % 10, 'th')}"
+
+
 def clock(seconds: float) -> str:
     """Seconds as ``0:07``, ``12:34`` or ``1:02:03``."""
     minutes, rest = divmod(max(0, int(seconds)), 60)

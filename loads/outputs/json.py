@@ -56,13 +56,7 @@ class JsonOutput:
         """Write the summary.  Raises :class:`LoadsError` when it cannot be written."""
         text = json.dumps(summarise(view), indent=2) + "\n"
         try:
-            if self._filename == STANDARD_OUTPUT:
-                _pour(text, self._stdout or sys.stdout)
-            elif _is_special(self._filename):
-                with open(self._filename, "w", encoding="utf-8") as file:
-                    _pour(text, file)
-            else:
-                _replace(self._filename, text)
+            write(text, self._filename, self._stdout)
         except OSError as error:
             self._rescue(text, error)
 
@@ -75,6 +69,17 @@ class JsonOutput:
         with contextlib.suppress(OSError):
             _pour(text, self._stderr or sys.stderr)
         raise LoadsError(message, "It is on standard error instead.") from error
+
+
+def write(text: str, filename: str, stdout: TextIO | None = None) -> None:
+    """Put a text where ``--output-json-filename`` says.  Raises ``OSError``."""
+    if filename == STANDARD_OUTPUT:
+        _pour(text, stdout or sys.stdout)
+    elif _is_special(filename):
+        with open(filename, "w", encoding="utf-8") as file:
+            _pour(text, file)
+    else:
+        _replace(filename, text)
 
 
 def _pour(text: str, file: TextIO | None) -> None:

@@ -288,12 +288,16 @@ def verdict(view: RunView) -> str:
     more = f" ({', '.join(bad)})" if bad else ""
     if view.exit_code == ExitCode.OK:
         return "passed"
+    if view.status == "incomplete":
+        return f"{_incomplete(view)}{more}"
     if view.status == "failed":
         return f"failed: the run could not be carried out{more}"
     return f"{_ENDINGS.get(view.exit_code, _failed)(view)}{more}"
 
 
 def _incomplete(view: RunView) -> str:
+    if view.error:
+        return "incomplete: the run was not followed to its end"
     bounds = [agent.unknown for agent in view.agents if is_lost(agent)]
     known = [bound for bound in bounds if bound is not None]
     if len(known) < len(bounds):

@@ -298,16 +298,17 @@ class Submit(Message):
 class StopRun(Message):
     """End a run early: no further test, and ``grace`` seconds for those that run.
 
-    ``run_id`` may be the beginning of an identifier that no other run has.
+    Where that is nil, it is the plan's own.  ``run_id`` may be the beginning of an identifier that
+    no other run has.
     """
 
     request: int
     run_id: str
-    grace: float
+    grace: float | None
 
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id)
-        limits.check_seconds(self.grace)
+        limits.check_seconds(self.grace or 0.0)
 
 
 @dataclass(frozen=True)

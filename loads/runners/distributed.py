@@ -1,54 +1,87 @@
-"""A run on a cluster: submitted to a broker, then followed."""
+"""A run on a cluster: submitted to a broker or found there, then followed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from loads.bundle import pack_test
 from loads.client import BrokerClient, Follower
 from loads.clock import Clock
-from loads.errors import BrokerError, BrokerUnreachable, error_from
+from loads.errors import BrokerRefused, BrokerUnreachable, LoadsError, error_from
 from loads.metrics.summary import RunView
+from loads.outputs import figures
 from loads.outputs.base import Outputs
 from loads.plan import RunPlan
-from loads.runners.interrupts import Interrupts, stop_notice
+from loads.runners.interrupts import Interrupts, Question, stop_notice
 from loads.target import Target
 from loads.transport.reactor import Reactor
 
 QUIET = 3.0  #: seconds without an update after which the broker is asked
+ASK_AGAIN = 5.0  #: seconds until it is asked once more
 GIVE_UP = 30.0  #: seconds without an answer after which the run is followed no longer
+GIVE_UP_STOPPING = 5.0  #: likewise, once it was asked to stop the run
+
+FindRun = Callable[[BrokerClient], str]
+
+
+def submission(
+    plan: RunPlan,
+    target: Target,
+    include: Sequence[str] = (),
+    patience: float | None = 0.0,
+) -> FindRun:
+    """Makes a new run of ``plan``, and gives its id.
+
+    The code of ``target`` travels to the agents, with the files that ``include`` names.  The run
+    may wait for agents for ``patience`` seconds, or as long as it takes if that is None.
+    """
+    bundle = pack_test(target, include)
+    return lambda client: client.submit(plan, bundle, patience)
+
+
+def known_run(name: str) -> FindRun:
+    """Gives the id of a run that the broker knows, of which ``name`` may be the beginning."""
+    return lambda client: client.get(name).view.run_id
 
 
 class DistributedRunner:
-    """Runs one plan on the agents of a broker."""
+    """Follows one run on the agents of a broker to its end, or until somebody detaches.
+
+    ``run_id`` is empty until the run is found.
+    """
 
     def __init__(
         self,
-        plan: RunPlan,
-        target: Target,
+        find_run: FindRun,
         clock: Clock,
         outputs: Outputs,
         endpoint: str,
-        include: Sequence[str] = (),
         publisher: str = "",
+        terminal: int | None = None,
     ) -> None:
-        """The code of ``target`` travels to the agents, with the files that ``include`` names.
+        """``publisher`` is where to follow the run, if not where the broker says.
 
-        ``publisher`` is where to follow the run, if not where the broker says.
+        ``terminal`` is the descriptor of a terminal where somebody can answer questions.
         """
-        self._plan = plan
-        self._bundle = pack_test(target, include)
+        self.run_id = ""
+        self._find_run = find_run
         self._clock = clock
         self._outputs = outputs
         self._client = BrokerClient(endpoint, clock)
         self._publisher = publisher
+        self._terminal = terminal
         self._view: RunView | None = None
-        self._run_id = ""
+        self._place = ""
         self._heard = 0.0
-        self._failure: BrokerError | None = None
+        self._asked_at = 0.0
+        self._stop_asked_at: float | None = None
+        self._failure: LoadsError | None = None
+        self._detached = False
 
-    def run(self) -> RunView:
-        """Run to the end, telling the outputs; give the final picture.
+    def run(self) -> RunView | None:
+        """Follow to the end, telling the outputs; give the final picture, None when detached.
 
         Raises :class:`LoadsError` when the run cannot be carried out, or is followed no longer.
         """
@@ -56,38 +89,40 @@ class DistributedRunner:
             self._reactor = reactor
             publisher = self._publisher or client.ping().publisher
             # from here on, so that no run is left behind by an interrupt while it is submitted
-            Interrupts(reactor, self._stop, self._stop_at_once)
-            self._run_id = client.submit(self._plan, self._bundle)
-            self._follower = Follower(client, publisher, self._run_id, self._changed)
+            question = self._listen()
+            self.run_id = self._find_run(client)
+            self._follower = Follower(client, publisher, self.run_id, self._changed, self._refused)
             try:
                 self._heard = self._clock.monotonic()
                 self._follower.attach(reactor)
                 reactor.every(1.0, self._watch)
-                self._follower.refresh()
+                self._ask()
                 reactor.run()
-                if self._failure is None:
-                    self._complete()
             finally:
                 self._follower.close()
-        if self._failure is not None:
-            raise self._failure
-        assert self._view is not None
-        if self._view.status == "failed":
-            raise error_from(self._view.error_code, self._view.error, self._view.hint)
-        self._outputs.finish(self._view)
-        return self._view
+                if question is not None:
+                    question.close()
+        return None if self._detached else self._result()
 
-    def _complete(self) -> None:
-        """Ask once more at the end, unless the broker is gone and nothing is missing."""
-        try:
-            self._follower.refresh()
-        except BrokerUnreachable:
-            if self._follower.is_stale:
-                raise
+    def _result(self) -> RunView:
+        view = self._view
+        if self._failure is not None:
+            if view is not None and view.started:
+                self._outputs.finish(_cut_short(view, self._failure))
+            raise self._failure
+        assert view is not None
+        if view.status == "failed":
+            raise error_from(view.error_code, view.error, view.hint)
+        self._outputs.finish(view)
+        return view
+
+    # -- what happens ------------------------------------------------------------------------
 
     def _changed(self, view: RunView) -> None:
         before, self._view = self._view, view
         self._heard = self._clock.monotonic()
+        if view.state == "queued":
+            self._tell_place(view)
         if view.started and not (before and before.started):
             self._outputs.start(view)  # also of a run that ended before it was ever seen running
         if view.state in ("running", "stopping"):
@@ -95,38 +130,104 @@ class DistributedRunner:
         elif view.state == "ended":
             self._reactor.stop()
 
+    def _tell_place(self, view: RunView) -> None:
+        place = queue_notice(view)
+        if place != self._place:
+            self._place = place
+            self._outputs.message(place)
+
+    def _refused(self, error: LoadsError) -> None:
+        self._end_early(
+            BrokerRefused(f"Run {self.run_id} is followed no longer: {error.message}", error.hint)
+        )
+
+    def _ask(self) -> None:
+        self._asked_at = self._clock.monotonic()
+        self._follower.refresh()
+
     def _watch(self) -> None:
         """Ask when nothing was heard for a while; give up when that is not answered for long."""
-        silence = self._clock.monotonic() - self._heard
-        if silence < QUIET:
-            return
-        try:
-            self._follower.refresh()
-        except BrokerUnreachable:
-            self._outputs.message(f"No word from the broker for {silence:.0f} s; still trying.")
-            if silence > GIVE_UP:
-                self._give_up()
+        now = self._clock.monotonic()
+        stopping = self._stop_asked_at is not None and now - self._stop_asked_at > GIVE_UP_STOPPING
+        if self._silence > (GIVE_UP_STOPPING if stopping else GIVE_UP):
+            self._give_up()
+        elif self._silence >= QUIET and now - self._asked_at >= ASK_AGAIN:
+            if self._asked_at > self._heard:
+                self._outputs.message(
+                    f"No word from the broker for {self._silence:.0f} s; still trying."
+                )
+            self._ask()
+
+    @property
+    def _silence(self) -> float:
+        """Seconds since the broker was last heard."""
+        return self._clock.monotonic() - self._heard
 
     def _give_up(self) -> None:
-        self._failure = BrokerUnreachable(
-            f"The broker has not answered for {GIVE_UP:g} s; run {self._run_id} is followed no "
-            "longer.",
-            "Its agents stop their load by themselves when the broker is gone for good.",
+        self._end_early(
+            BrokerUnreachable(
+                f"No broker answers at {self._client.endpoint}: run {self.run_id} is followed no "
+                f"longer, after {self._silence:.0f} s of silence.",
+                "Its agents stop their load by themselves when the broker is gone for good.",
+            )
         )
+
+    def _end_early(self, failure: LoadsError) -> None:
+        self._failure = failure
         self._reactor.stop()
 
     # -- interruption ------------------------------------------------------------------------
 
+    def _listen(self) -> Question | None:
+        """Have signals mean something: Ctrl-C, and the end of the terminal."""
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            self._reactor.on_signal(signal.SIGHUP, self._detach)
+        interrupts = Interrupts(self._reactor, self._stop, self._stop_at_once)
+        if self._terminal is not None:
+            interrupts.question = Question(
+                self._reactor, self._terminal, self._outputs.message, interrupts.next, self._detach
+            )
+        return interrupts.question
+
+    def _detach(self) -> None:
+        self._detached = True
+        self._reactor.stop()
+
     def _stop(self) -> None:
-        self._outputs.message(stop_notice(self._plan))
-        self._ask_to_stop(self._plan.grace)
+        if self._view is not None:
+            self._outputs.message(stop_notice(self._view.plan))
+        self._ask_to_stop(None)
 
     def _stop_at_once(self) -> None:
         self._ask_to_stop(0.0)
 
-    def _ask_to_stop(self, grace: float) -> None:
-        try:
-            self._client.stop(self._run_id, grace)
-        except BrokerError as error:
-            self._failure = error
-            self._reactor.stop()
+    def _ask_to_stop(self, grace: float | None) -> None:
+        """Who has pressed Ctrl-C is not kept waiting for a broker that is silent."""
+        self._follower.stop(grace)
+        if self._silence >= QUIET:
+            self._give_up()
+        elif self._stop_asked_at is None:
+            self._stop_asked_at = self._clock.monotonic()
+
+
+def queue_notice(view: RunView) -> str:
+    """Where a run that waits is: ``2nd of 5 in the queue; needs 2 agents, 1 idle``."""
+    queue = view.queue
+    if queue is None:
+        return "Waiting for agents."
+    return (
+        f"Waiting for agents: {figures.ordinal(queue.place)} of {queue.length:,} in the queue; "
+        f"needs {figures.counted(view.plan.agents, 'agent')}, {queue.idle:,} idle."
+    )
+
+
+def _cut_short(view: RunView, failure: LoadsError) -> RunView:
+    """What was seen of a run that is followed no longer, as its result."""
+    return replace(
+        view,
+        state="ended",
+        status="incomplete",
+        error_code=int(failure.exit_code),
+        error=failure.message,
+        hint=failure.hint,
+    )

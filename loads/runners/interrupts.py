@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import termios
+import tty
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from loads.plan import RunPlan
 from loads.transport.reactor import Reactor
+
+QUESTION = "Stop the run, or detach from it and let it go on?  s = stop (also Ctrl-C), d = detach"
 
 
 def stop_notice(plan: RunPlan) -> str:
@@ -17,16 +24,87 @@ def stop_notice(plan: RunPlan) -> str:
     )
 
 
+class Question:
+    """Asks whether to stop or to detach, on a terminal, while the run goes on.
+
+    One key is the answer: ``d`` detaches, ``s`` and Enter stop; others are no answer.  The
+    terminal, a descriptor, gives keys as they are typed only while it is asked.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        terminal: int,
+        say: Callable[[str], None],
+        stop: Callable[[], None],
+        detach: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._terminal = terminal
+        self._say = say
+        self._answers = {"d": detach, "s": stop, "\n": stop, "\r": stop}
+        self._stop = stop
+        self._settings: list[Any] | None = None
+
+    def ask(self) -> bool:
+        """Ask; False when nobody can answer, as in the background."""
+        try:
+            if os.tcgetpgrp(self._terminal) != os.getpgrp():
+                return False
+            self._settings = termios.tcgetattr(self._terminal)
+            tty.setcbreak(self._terminal)
+        except (OSError, termios.error):
+            return False
+        self._reactor.on_readable(self._terminal, self._read)
+        self._say(QUESTION)
+        return True
+
+    def close(self) -> None:
+        """Ask no longer, and leave the terminal as it was found."""
+        settings, self._settings = self._settings, None
+        if settings is not None:
+            self._reactor.forget(self._terminal)
+            with suppress(OSError, termios.error):  # it may be gone
+                termios.tcsetattr(self._terminal, termios.TCSADRAIN, settings)
+
+    def _read(self) -> None:
+        try:
+            key = os.read(self._terminal, 1).decode(errors="replace").lower()
+        except OSError:
+            key = ""
+        answer = self._answers.get(key) if key else self._stop  # nobody is there any more
+        if answer is not None:
+            self.close()
+            answer()
+
+
 class Interrupts:
-    """The first interrupt asks for an orderly end, the second one ends at once."""
+    """The first interrupt asks for an orderly end, the second one ends at once.
+
+    With a ``question``, the first Ctrl-C only asks it, and the next one counts as the first.
+    SIGTERM asks nothing.
+    """
+
+    question: Question | None = None
 
     def __init__(
         self, reactor: Reactor, first: Callable[[], None], second: Callable[[], None]
     ) -> None:
         self._steps = [first, second]
-        for number in (signal.SIGINT, signal.SIGTERM):
-            reactor.on_signal(number, self._next)
+        self._may_ask = True
+        reactor.on_signal(signal.SIGINT, self._interrupt)
+        reactor.on_signal(signal.SIGTERM, self.next)
 
-    def _next(self) -> None:
+    def _interrupt(self) -> None:
+        asked = self._may_ask and self.question is not None and self.question.ask()
+        self._may_ask = False
+        if not asked:
+            self.next()
+
+    def next(self) -> None:
+        """Take the next step; a question that is still open is answered by that."""
+        self._may_ask = False
+        if self.question is not None:
+            self.question.close()
         step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
         step()

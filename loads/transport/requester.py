@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from loads.transport.sockets import Dealer
 
 REQUEST_TIMEOUT = 5.0  #: seconds
 
-_Reply = TypeVar("_Reply", m.Pong, m.Accepted, m.RunSnapshot)
+_Reply = TypeVar("_Reply", m.Pong, m.Accepted, m.RunSnapshot, m.RunList, m.AgentList, m.Purged)
 
 
 class Requester:
@@ -49,8 +49,7 @@ class Requester:
 
     def ask(self, question: Callable[[int], m.Request], kind: type[_Reply]) -> _Reply:
         """Send the question that ``question`` makes of a number, and wait for its answer."""
-        self._request += 1
-        self._socket.send(question(self._request))
+        self.post(question)
         deadline = self._clock.monotonic() + self._timeout
         while self._socket.wait(deadline - self._clock.monotonic()):
             try:
@@ -63,7 +62,40 @@ class Requester:
                 raise error_from(reply.code, reply.message, reply.hint)
             if isinstance(reply, kind) and reply.request == self._request:
                 return reply  # others are late: to questions that were given up
-        raise BrokerUnreachable(
+        raise self.unreachable()
+
+    def unreachable(self) -> BrokerUnreachable:
+        """The error that nobody answers."""
+        return BrokerUnreachable(
             f"No broker answers at {self.endpoint}.",
             "Start one with loads-broker, or name another with --broker.",
         )
+
+    # -- without waiting -------------------------------------------------------------------------
+
+    @property
+    def socket(self) -> Dealer:
+        """What becomes readable when an answer is there."""
+        return self._socket
+
+    def post(self, question: Callable[[int], m.Request]) -> int:
+        """Send a question and go on; its number is that of an answer in :meth:`arrived`.
+
+        Where there is no broker, the question waits for one.
+        """
+        self._request += 1
+        self._socket.send(question(self._request))
+        return self._request
+
+    def arrived(self) -> Iterator[m.Message]:
+        """The answers that are here by now.  Raises :class:`VersionMismatch`."""
+        while True:
+            try:
+                reply = self._socket.receive()
+            except VersionMismatch:
+                raise
+            except RemoteProtocolError:
+                continue  # garbage is nobody's answer
+            if reply is None:
+                return
+            yield reply

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loads import __version__, client
-from loads.cli import agent, broker, inquiry, run
+from loads.cli import agent, broker, inquiry, operations, run
 from loads.cli.options import NOT_YET
 from loads.cli.sections import SectionedCommand, option, section
 from loads.protocol.messages import Pong
@@ -44,14 +44,16 @@ def test_the_help_fits_the_terminal(name: str, width: int) -> None:
 
 def test_the_help_has_sections_and_explains_every_option() -> None:
     text = invoke("loads-runner", "--help").stdout
-    titles = re.findall(r"^([A-Z][\w ]+):$", text, re.MULTILINE)
+    titles = re.findall(r"^([A-Z][\w ,]+):$", text, re.MULTILINE)
     assert titles == [
         "What to run",
         "Load",
         "Cluster",
+        "Instead of running a test",
         "Files that agents need",
         "Output",
         "Debugging",
+        "Accepted for Loads 1, without effect",
         "Help",
     ]
     for param in run.main.params:
@@ -114,13 +116,23 @@ def test_what_has_no_meaning_any_more_is_noted(name: str, options: list[str]) ->
 
 @pytest.mark.parametrize(
     ("name", "args"),
-    [("loads-runner", ["--ping-broker", "--broker"]), ("loads-broker", ["--check", "--frontend"])],
+    [
+        ("loads-runner", ["--ping-broker", "--broker"]),
+        ("loads-runner", ["--list-runs", "--broker"]),
+        ("loads-runner", ["--list-agents", "--broker"]),
+        ("loads-runner", ["--check-cluster", "--broker"]),
+        ("loads-runner", ["--purge-broker", "--broker"]),
+        ("loads-runner", ["--stop", "3f2a", "--broker"]),
+        ("loads-broker", ["--check", "--frontend"]),
+        ("loads-broker", ["--purge", "--frontend"]),
+    ],
 )
 def test_a_broker_that_is_not_there(
     name: str, args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(inquiry, "PATIENCE", 0.05)
+    for module in (inquiry, operations):
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
     endpoint = f"ipc://{tmp_path}/none.sock"
     result = invoke(name, *args, endpoint)
     assert result.exit_code == 5
@@ -140,3 +152,10 @@ def test_a_broker_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
         "  agents:     3, 2 idle",
         "  runs:       1",
     ]
+
+
+def test_a_broker_with_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    pong = Pong(1, "9.9", "ipc:///b", "ipc:///p", agents=3, idle_agents=2, runs=5, queued=4)
+    monkeypatch.setattr(client.BrokerClient, "ping", lambda self: pong)
+    result = invoke("loads-broker", "--check", "--frontend", "tcp://127.0.0.1:1")
+    assert result.stdout.splitlines()[-1] == "  runs:       5, 4 of them in the queue"

@@ -323,12 +323,6 @@ def test_warnings_are_one_line_on_standard_error(here: Path) -> None:
         "--observer irc",
         "--observer-irc-channel '#loads'",
         "--observer-email-recipient=me@example.com",
-        "--detach",
-        "--attach",
-        "--attach 3f2a",
-        "--check-cluster",
-        "--health-check",
-        "--purge-broker",
     ],
 )
 def test_what_is_not_there_yet_says_so(here: Path, option: str) -> None:
@@ -339,7 +333,82 @@ def test_what_is_not_there_yet_says_so(here: Path, option: str) -> None:
 
 
 def test_what_is_not_there_yet_is_refused_from_a_file_unless_switched_off(here: Path) -> None:
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ndetach = True\n")
-    assert "detach (in loads.ini) is not available yet." in invoke("--config loads.ini").stderr
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ndetach = False\n")
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nssh = me@box\n")
+    assert "ssh (in loads.ini) is not available yet." in invoke("--config loads.ini").stderr
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nssh =\n")
     assert planned("--config loads.ini").target == TEST
+
+
+# -- the cluster ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "seconds"),
+    [
+        ("", 0.0),
+        ("--wait-for-agents", None),
+        ("--wait-for-agents=forever", None),
+        ("--wait-for-agents 90", 90.0),
+        ("--wait-for-agents 5m", 300.0),
+        ("--wait-for-agents 0", 0.0),
+    ],
+)
+def test_how_long_a_run_waits_for_agents(here: Path, option: str, seconds: float | None) -> None:
+    settings = gathered(f"{option} {TEST} -a 2" if option else TEST)
+    assert planning.patience_of(settings) == seconds
+    assert planning.find_test(settings).name == TEST, "the test is not taken for a time"
+
+
+def test_waiting_from_a_file_and_from_the_environment(here: Path) -> None:
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nwait_for_agents = 2m\n")
+    assert planning.patience_of(gathered("--config loads.ini")) == 120.0
+    forever = {"LOADS_WAIT_FOR_AGENTS": "forever"}
+    assert planning.patience_of(gathered(TEST, forever)) is None
+
+
+@pytest.mark.parametrize("option", ["--detach", "--wait-for-agents", "--wait-for-agents=5"])
+def test_what_means_something_on_a_cluster_only(here: Path, option: str) -> None:
+    result = invoke(f"{TEST} {option}")
+    assert result.exit_code == 2
+    assert "is for runs on a cluster, and this one is on this machine." in result.stderr
+    assert "Add -a N." in result.stderr
+
+
+def test_a_time_to_wait_that_is_none(here: Path) -> None:
+    result = invoke(f"{TEST} -a 1 --wait-for-agents=soon")
+    assert result.exit_code == 2
+    assert "soon is not a duration." in result.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--list-runs --list-agents", "--attach --stop 3f2a", "--check-cluster --health-check"],
+)
+def test_one_thing_at_a_time_instead_of_a_test(here: Path, line: str) -> None:
+    result = invoke(line)
+    assert result.exit_code == 2
+    assert "exclude each other." in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--zmq-receiver", "--zmq-endpoint"])
+def test_options_of_loads_1_without_a_meaning_are_noted(here: Path, option: str) -> None:
+    result = invoke(f"{option} tcp://127.0.0.1:5555")
+    assert f"note: {option} is no longer needed and has no effect." in result.stderr
+    assert "There is no test to run." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("localhost:9000", "http://localhost:9000"),
+        ("localhost", "http://localhost"),
+        ("//localhost/shop", "http://localhost/shop"),
+        ("http:/localhost", "http://"),
+        ("http://", "http://"),
+    ],
+)
+def test_a_server_url_without_a_scheme_is_refused_at_once(here: Path, url: str, meant: str) -> None:
+    result = invoke(f"{TEST} --server-url {url}")
+    assert result.exit_code == 2
+    assert f"--server-url {url} is no URL" in result.stderr
+    assert meant in result.stderr

@@ -1,0 +1,86 @@
+"""Following a run on a cluster, leaving it, and coming back to it."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import suppress
+
+import click
+
+from loads.cli.planning import build_outputs, find_frontend, find_terminal
+from loads.client import BrokerClient
+from loads.clock import SystemClock
+from loads.config import Configuration, Source
+from loads.errors import ExitCode, UsageError
+from loads.outputs.base import Outputs
+from loads.outputs.stream import visible
+from loads.protocol.rows import RunRow
+from loads.runners.distributed import DistributedRunner, FindRun, known_run
+
+
+def follow(settings: Configuration, find_run: FindRun) -> ExitCode:
+    """Follow a run to its end, or until somebody detaches.  Raises :class:`LoadsError`."""
+    with Outputs(build_outputs(settings)) as outputs:
+        runner = DistributedRunner(
+            find_run,
+            SystemClock(),
+            outputs,
+            find_frontend(settings),
+            settings.text("zmq-publisher"),
+            find_terminal(settings),
+        )
+        view = runner.run()
+    if view is not None:
+        return view.exit_code
+    with suppress(OSError):  # the terminal may be what has gone
+        click.echo(_way_back(settings, f"Detached: run {runner.run_id} goes on.", runner.run_id))
+    return ExitCode.OK
+
+
+def detach(settings: Configuration, find_run: FindRun) -> ExitCode:
+    """Have a run begin, and say how to come back to it; when quiet, its id and nothing else."""
+    with BrokerClient(find_frontend(settings), SystemClock()) as client:
+        run_id = find_run(client)
+        view = client.get(run_id).view
+    if settings.flag("quiet"):
+        click.echo(run_id)
+    else:
+        click.echo(_way_back(settings, f"Run {run_id}: {view.plan.describe()}.", run_id))
+    return ExitCode.OK
+
+
+def attach(settings: Configuration) -> ExitCode:
+    """Follow the run that ``--attach`` names, or else the one that goes on."""
+    return follow(settings, known_run(settings.text("attach") or _choose(settings)))
+
+
+def _way_back(settings: Configuration, said: str, run_id: str) -> str:
+    broker = settings.text("broker")
+    typed = broker and settings.source("broker") is Source.COMMAND_LINE
+    option = f" --broker {shlex.quote(broker)}" if typed else ""
+    return f"{said}\nAttach to it with:  loads-runner --attach {run_id}{option}"
+
+
+def _choose(settings: Configuration) -> str:
+    """The run that goes on; of several, the one that somebody chooses."""
+    with BrokerClient(find_frontend(settings), SystemClock()) as client:
+        rows = client.runs(ended=0)
+    if not rows:
+        raise UsageError(
+            "No run goes on.",
+            "To see the result of one that has ended, name it; loads-runner --list-runs shows all.",
+        )
+    if len(rows) == 1:
+        return rows[0].run_id
+    if find_terminal(settings) is None:
+        hint = "\n".join(["Name one with --attach RUN:", *map(_spoken, rows)])
+        raise UsageError(f"{len(rows)} runs go on.", hint)
+    click.echo(f"{len(rows)} runs go on:")
+    for number, row in enumerate(rows, 1):
+        click.echo(f"{number:>3}  {_spoken(row)}")
+    number = click.prompt("Which one", type=click.IntRange(1, len(rows)), default=1)
+    return rows[number - 1].run_id
+
+
+def _spoken(row: RunRow) -> str:
+    return f"{row.run_id}  {row.state}  {visible(row.target)}, {visible(row.description)}"
