@@ -77,7 +77,9 @@ class Clients:
 
     def _on_submit(self, event: FromClient, message: m.Submit) -> None:
         """Agents are reserved before the answer, or a place in the queue is; the rest follows."""
-        run = Run(event.fresh_id, message.plan, submitted=self._book.wall)
+        run = Run(
+            event.fresh_id, message.plan, submitted=self._book.wall, is_check=bool(message.on)
+        )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
             self._queue.add(run, message)
@@ -106,8 +108,8 @@ class Clients:
         runs = list(self._book.runs.values())
         there = [run for run in runs if run.state not in ("queued", "ended")]
         queued = [run for run in runs if run.state == "queued"]
-        ended = [run for run in reversed(runs) if run.state == "ended"][: message.ended]
-        rows = tuple(_run_row(run) for run in (*there, *queued, *ended))
+        ended = [r for r in reversed(runs) if r.state == "ended" and not r.is_check]
+        rows = tuple(_run_row(run) for run in (*there, *queued, *ended[: message.ended]))
         self._answer(event.peer, m.RunList(message.request, rows))
 
     def _on_list_agents(self, event: FromClient, message: m.ListAgents) -> None:

@@ -260,10 +260,11 @@ class Runs:
         self._keep(run)
 
     def _keep(self, run: Run) -> None:
-        """Remember a run that has ended; of too many, forget those that ended first."""
+        """Remember a run that has ended; of too many, forget checks first, then the oldest."""
         runs = self._book.runs
         runs[run.run_id] = runs.pop(run.run_id)  # those that ended first come first
         ended = [r.run_id for r in runs.values() if r.state == "ended"]
+        ended.sort(key=lambda run_id: not runs[run_id].is_check)
         for run_id in ended[: max(0, len(ended) - self._book.settings.kept_runs)]:
             del runs[run_id]
 

@@ -69,7 +69,8 @@ class Run:
     """A run, from its submission until the broker forgets it.
 
     Times are on the broker's monotonic clock, except ``submitted``, ``started`` and ``ended``,
-    which are for people.  ``queue`` is where it waits, while it does.
+    which are for people.  ``queue`` is where it waits, while it does.  A run that ``is_check``
+    looks after agents and is of no interest later.
     ``deadline`` is when the present state must be over; ``number`` that of the last published
     update, ``unpublished`` what was merged since.
     """
@@ -94,6 +95,7 @@ class Run:
     error: str = ""
     hint: str = ""
     queue: QueueView | None = None
+    is_check: bool = False
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""

@@ -18,6 +18,7 @@ from loads.transport.reactor import Reactor
 
 PATIENCE = 30.0  #: seconds that an agent may take
 INTERVAL = 0.05  #: seconds between two looks
+AT_ONCE = 50  #: checks under way; a broker remembers more than that
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class Health:
 
 
 class Checkup:
-    """Checks all agents of a broker at once."""
+    """Checks all agents of a broker, many at once."""
 
     def __init__(self, client: BrokerClient, clock: Clock, patience: float = PATIENCE) -> None:
         self._client = client
         self._clock = clock
         self._patience = patience
         self._bundle: Bundle = pack(Path(), ())
+        self._waiting: list[AgentRow] = []
         self._found: dict[str, Health] = {}
         self._open: dict[str, tuple[AgentRow, float]] = {}  # by run: its agent, and since when
 
@@ -54,8 +56,7 @@ class Checkup:
         agents = self._client.agents()
         if not agents:
             raise NotEnoughAgents("The broker has no agents.", "Start some with loads-agent.")
-        for agent in agents:
-            self._begin(agent)
+        self._waiting = list(agents)
         with Reactor(self._clock) as reactor:
             self._stop: Callable[[], None] = reactor.stop
             reactor.every(INTERVAL, self._look)
@@ -77,6 +78,8 @@ class Checkup:
             self._open[run_id] = (agent, since)
 
     def _look(self) -> None:
+        while self._waiting and len(self._open) < AT_ONCE:
+            self._begin(self._waiting.pop(0))
         for run_id, (agent, since) in list(self._open.items()):
             seconds = self._clock.monotonic() - since
             view = self._client.get(run_id).view

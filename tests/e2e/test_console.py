@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
 import shlex
 import signal
-import struct
 import subprocess
-import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,9 +14,8 @@ import pytest
 from tests.e2e.cluster import SITE, run, site
 from tests.e2e.stage import COMMANDS, Stage
 from tests.e2e.targets import Target
+from tests.e2e.terminals import Terminal, terminal
 from tests.e2e.waiting import until
-
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 def test_a_file_gets_plain_lines_as_time_passes(stage: Stage, target: Target) -> None:
@@ -98,68 +90,6 @@ def test_commands_explain_themselves(stage: Stage, command: str, option: str) ->
 
 
 # -- terminals -----------------------------------------------------------------------------------
-
-
-class Terminal:
-    """A program on a terminal of its own, and all that it has written there."""
-
-    def __init__(self, stage: Stage, columns: int, args: list[str]) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        os.set_blocking(self._master, False)
-        self._received = b""
-        # what the leader of a session opens first becomes its terminal, as tty(4) says
-        tty = os.ttyname(slave)
-        self._popen = subprocess.Popen(
-            ["sh", "-c", f'exec "$0" "$@" <{tty} >{tty} 2>&1', *args],
-            cwd=stage.project,
-            env={**stage.environment, "TERM": "xterm-256color"},
-            start_new_session=True,
-        )
-        until(lambda: self._popen.poll() is not None or self._owns(), "the terminal to be taken")
-        os.close(slave)
-
-    def _owns(self) -> bool:
-        return os.tcgetpgrp(self._master) == self._popen.pid
-
-    @property
-    def raw(self) -> str:
-        """Everything written so far."""
-        try:
-            while chunk := os.read(self._master, 1 << 16):
-                self._received += chunk
-        except (BlockingIOError, OSError):  # nothing more yet, or for ever
-            pass
-        return self._received.decode(errors="replace")
-
-    @property
-    def text(self) -> str:
-        """The same without what moves the cursor and gives colour."""
-        return ESCAPES.sub("", self.raw).replace("\r", "")
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-    def wait(self) -> int:
-        until(lambda: (self.raw, self._popen.poll() is not None)[1], "the end of the program")
-        assert self.raw
-        return self._popen.wait()
-
-    def close(self) -> None:
-        if self._popen.poll() is None:
-            self._popen.kill()
-            self._popen.wait()
-        os.close(self._master)
-
-
-@contextmanager
-def terminal(stage: Stage, columns: int, *options: object) -> Iterator[Terminal]:
-    args = [str(COMMANDS / "loads-runner"), *(str(option) for option in options)]
-    shown = Terminal(stage, columns, args)
-    try:
-        yield shown
-    finally:
-        shown.close()
 
 
 @pytest.mark.parametrize("columns", [80, 40])

@@ -17,6 +17,7 @@ from loads.protocol.codec import VersionMismatch, decode, encode
 from loads.transport.requester import Requester
 from tests.e2e.cluster import Cluster
 from tests.e2e.stage import Stage
+from tests.e2e.waiting import until
 
 Answer = Callable[[m.Request], Sequence[list[bytes]]]
 
@@ -128,6 +129,21 @@ def test_another_version_is_named_instead_of_waited_for(short: Path) -> None:
         pytest.raises(VersionMismatch, match="LOADS/2"),
     ):
         requester.ping()
+
+
+def test_a_question_that_nobody_waits_for_has_its_answer_later(short: Path) -> None:
+    """In between, another one is asked and waited for."""
+
+    def answer(question: m.Request) -> list[list[bytes]]:
+        return [[b"garbage"], pong(question)]
+
+    with frontend(short, answer) as endpoint, asking(endpoint) as requester:
+        numbers = [requester.post(m.Ping), requester.post(m.Ping)]
+        answers: list[m.Message] = []
+        until(lambda: answers.extend(requester.arrived()) or len(answers) == 2, "the answers")
+        assert [reply.request for reply in answers] == numbers  # type: ignore[attr-defined]
+        assert requester.ping().request == numbers[1] + 1
+        assert list(requester.arrived()) == []
 
 
 def test_what_is_no_endpoint_is_not_connected_to() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from loads.errors import ExitCode
 from loads.protocol import messages as m
-from tests.unit.broker.scene import Scene, hits, plan, report, submit
+from tests.unit.broker.scene import Scene, hits, plan, ready, report, submit
 
 
 def rows(scene: Scene, ended: int = 100):
@@ -49,6 +51,26 @@ def test_a_row_tells_what_the_run_is():
     scene.ends("b")
     (row,) = rows(scene)
     assert (row.state, row.status, row.ended) == ("ended", "finished", 5000.0 + scene.now)
+
+
+def checks(scene: Scene, name: str, run_id: str) -> None:
+    scene.asks(replace(submit(plan()), on=(name,)), run_id)
+    scene.says(name, ready(name, run_id))
+
+
+def test_checks_that_are_over_are_not_listed_and_forgotten_first():
+    scene = Scene(kept_runs=2)
+    scene.runs("a", run_id="r1")
+    scene.ends("a", "r1")
+    for run_id in ("c1", "c2"):
+        checks(scene, "a", run_id)
+        assert [row.run_id for row in rows(scene)] == [run_id, "r1"]
+        scene.ends("a", run_id)
+        assert [row.run_id for row in rows(scene)] == ["r1"]
+        assert run_id in scene.core.runs, "who checks has still to read it"
+    scene.runs("a", run_id="r2")
+    scene.ends("a", "r2")
+    assert list(scene.core.runs) == ["r1", "r2"]
 
 
 def test_an_agent_in_a_list():

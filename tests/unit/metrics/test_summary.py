@@ -99,6 +99,11 @@ def test_exit_code_of_a_run_that_failed(error_code, code):
     assert a_view(status="failed", error_code=error_code, tally=tally).exit_code is code
 
 
+@pytest.mark.parametrize(("error_code", "code"), [(0, ExitCode.INCOMPLETE), (5, ExitCode.BROKER)])
+def test_exit_code_of_a_run_that_was_not_followed_to_its_end(error_code, code):
+    assert a_view(status="incomplete", error_code=error_code).exit_code is code
+
+
 def test_bad_hits_alone_do_not_fail_a_run():
     # What a hit's status means is for the test to say: an expected 404 is a success.
     tally = verdicts_of(SUCCESS=1)

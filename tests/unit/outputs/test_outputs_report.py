@@ -149,6 +149,10 @@ def test_the_start_is_in_local_time():
         ),
         ({"status": "incomplete", "tally": Tally()}, "incomplete: agents or workers were lost"),
         (
+            {"status": "incomplete", "tally": Tally(), "error": "No broker.", "error_code": 5},
+            "incomplete: the run was not followed to its end",
+        ),
+        (
             {"status": "incomplete", "agents": BOXES[:2]},
             "incomplete: up to 25 hits could not be counted (12 failures, 3 errors)",
         ),

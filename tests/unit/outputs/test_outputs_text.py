@@ -52,6 +52,10 @@ def test_a_percentage_is_not_rounded_up():
 
 def test_clock_and_counts():
     assert [figures.clock(s) for s in (0, 67.9, 3723)] == ["0:00", "1:07", "1:02:03"]
+    numbers = (1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 112, 1003)
+    assert " ".join(map(figures.ordinal, numbers)) == (
+        "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 101st 112th 1,003rd"
+    )
     assert figures.counted(1, "hit") == "1 hit"
     assert figures.counted(2_000, "hit") == "2,000 hits"
     assert figures.counted(3, "success", "success") == "3 success"
