@@ -78,16 +78,21 @@ class Clients:
     def _on_submit(self, event: FromClient, message: m.Submit) -> None:
         """Agents are reserved before the answer, or a place in the queue is; the rest follows."""
         run = Run(
-            event.fresh_id, message.plan, submitted=self._book.wall, is_check=bool(message.on)
+            event.fresh_id,
+            message.plan,
+            digest=message.digest,
+            bundle=message.bundle,
+            submitted=self._book.wall,
+            is_check=bool(message.on),
         )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
-            self._queue.add(run, message)
+            self._queue.add(run, message.patience)
             self._answer(event.peer, accepted)
             return
         chosen = self._choose(message)
         self._answer(event.peer, accepted)
-        self._runs.prepare(run, message, chosen)
+        self._runs.prepare(run, chosen)
 
     def _choose(self, message: m.Submit) -> list[Agent]:
         agents = self._book.agents

@@ -11,6 +11,7 @@ a :mod:`~loads.broker.book`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,10 @@ from loads.protocol.dialogue import OfRun
 __all__ = ["Core", "Settings"]
 
 
+SAME_REFUSAL = 60.0  #: seconds for which the same refusal is not logged again
+OTHER_REFUSAL = 1.0  #: likewise for another one: a hostile peer can make up many
+
+
 class Core:
     """All that the broker decides."""
 
@@ -46,6 +51,7 @@ class Core:
         self._registry = Registry(self._book, self._runs)
         self._queue = Queue(self._book, self._runs)
         self._clients = Clients(self._book, self._runs, self._queue)
+        self._refused = ("", -math.inf)  # what was logged of refusals last, and when
         self._from_agent: dict[type[m.Message], Callable[[Agent, Any], None]] = {
             m.Ready: self._runs.on_ready,
             m.CannotRun: self._runs.on_cannot_run,
@@ -78,14 +84,24 @@ class Core:
         elif isinstance(event, FromClient):
             self._clients.hear(event)
         elif isinstance(event, WrongVersion):
-            refuser = self._clients if event.is_client else self._registry
-            refuser.refuse(event.peer, event.reason, event.hint)
+            self._refuse(event)
         elif isinstance(event, Tick):
             self._registry.tick()
             self._runs.tick()
-        if self._queue and not _changes_no_agent(event):
+        if not _changes_no_agent(event):
             self._queue.serve()
         return self.decided
+
+    def _refuse(self, event: WrongVersion) -> None:
+        """Both sides say why: who started the peer may look here or there."""
+        refuser = self._clients if event.is_client else self._registry
+        refuser.refuse(event.peer, event.reason, event.hint)
+        who = "A client" if event.is_client else "An agent"
+        text = f"{who} is refused. {event.reason}"
+        last, at = self._refused
+        if self._book.now - at >= (SAME_REFUSAL if text == last else OTHER_REFUSAL):
+            self._refused = (text, self._book.now)
+            self._book.log("warning", text)
 
     def _hear_agent(self, peer: bytes, message: m.Message) -> None:
         if isinstance(message, m.Register):

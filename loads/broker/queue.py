@@ -3,12 +3,14 @@
 The queue is strictly first in, first out.  The run at its head starts as soon as enough agents are
 idle for it, and nobody overtakes it: not a smaller run behind it, and not one that would not
 wait.  So a run that needs many agents is never starved by those that need few.
+
+It has no list of its own: it is the runs whose state is ``queued``, in the order in which the
+broker got them.  A run leaves it by whatever ends runs, or when its turn comes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
 from loads.broker.book import Book
 from loads.broker.placement import choose, idle_agents
@@ -16,91 +18,81 @@ from loads.broker.runs import Runs
 from loads.broker.state import Run
 from loads.errors import NotEnoughAgents
 from loads.metrics.summary import QueueView
-from loads.protocol import messages as m
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A run in the queue, and all that its agents will be sent."""
-
-    run: Run
-    submit: m.Submit
 
 
 class Queue:
-    """Keeps runs in order until there are agents for them.
-
-    A run leaves it when its turn comes, when it is stopped, or when its patience is at an end;
-    the latter two just end the run, and the queue finds out when it looks next.
-    """
+    """Keeps runs in order until there are agents for them."""
 
     def __init__(self, book: Book, runs: Runs) -> None:
         self._book = book
         self._runs = runs
-        self._waiting: list[_Waiting] = []
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    @property
+    def waiting(self) -> list[Run]:
+        """The runs in the queue, the next one first."""
+        return [run for run in self._book.runs.values() if run.state == "queued"]
 
     def check_turn(self) -> None:
         """Whether a run that does not wait may have agents now.
 
         Raises :class:`NotEnoughAgents` when others wait for them.
         """
-        if self._waiting:
-            number = len(self._waiting)
+        number = len(self.waiting)
+        if number:
             raise NotEnoughAgents(
                 f"{number} run{'s wait' if number > 1 else ' waits'} for agents, and nobody "
                 "overtakes.",
                 "Join the queue with --wait-for-agents, or try again later.",
             )
 
-    def add(self, run: Run, submit: m.Submit) -> None:
-        """Put a run at the end.  Raises :class:`NotEnoughAgents` when the queue is full."""
-        settings = self._book.settings
-        bundle = self._held(submit)
-        held = {id(waiting.submit.bundle): waiting.submit.bundle for waiting in self._waiting}
-        held[id(bundle)] = bundle
-        if len(self._waiting) >= settings.max_queued_runs:
-            raise NotEnoughAgents(
-                f"The queue is full: {len(self._waiting)} runs wait for agents.",
-                "Try again when some of them are done; loads-runner --list-runs shows them.",
-            )
-        if sum(map(len, held.values())) > settings.max_queued_bytes:
-            raise NotEnoughAgents(
-                "The queue is full: the tests that wait in it take "
-                f"{settings.max_queued_bytes >> 20} MB.",
-                "Try again when some of them are done; loads-runner --list-runs shows them.",
-            )
+    def add(self, run: Run, patience: float | None) -> None:
+        """Put a run at the end, for ``patience`` seconds or as long as it takes.
+
+        Raises :class:`NotEnoughAgents` when the queue is full.
+        """
+        waiting = self.waiting
+        run.bundle = _held(run, waiting)
+        self._check_room(run, waiting)
         run.state = "queued"
-        patience = math.inf if submit.patience is None else submit.patience
-        run.deadline = self._book.now + patience
-        self._waiting.append(_Waiting(run, replace(submit, bundle=bundle)))
+        run.deadline = math.inf if patience is None else self._book.now + patience
         self._book.runs[run.run_id] = run
         self._book.log("info", f"Run {run.run_id} waits for agents: {run.plan.describe()}.")
 
-    def _held(self, submit: m.Submit) -> bytes:
-        """A bundle that is there already instead of another copy of it."""
-        for waiting in self._waiting:
-            if (waiting.submit.digest, waiting.submit.bundle) == (submit.digest, submit.bundle):
-                return waiting.submit.bundle
-        return submit.bundle
+    def _check_room(self, run: Run, waiting: list[Run]) -> None:
+        settings = self._book.settings
+        bundles = {id(other.bundle): other.bundle for other in (*waiting, run)}
+        if len(waiting) >= settings.max_queued_runs:
+            full = f"{len(waiting)} runs wait for agents"
+        elif sum(map(len, bundles.values())) > settings.max_queued_bytes:
+            full = f"the tests that wait take {settings.max_queued_bytes >> 20} MB"
+        else:
+            return
+        raise NotEnoughAgents(
+            f"The queue is full: {full}.",
+            "Try again when some of them are done; loads-runner --list-runs shows them.",
+        )
 
     def serve(self) -> None:
         """Start the runs whose turn has come, and let the others know where they are."""
-        self._waiting = [waiting for waiting in self._waiting if waiting.run.state == "queued"]
-        while self._waiting:
-            head, agents = self._waiting[0], self._book.agents.values()
-            idle = len(idle_agents(agents))
-            if idle < head.run.plan.agents:
-                self._tell_places(idle)
-                return
-            del self._waiting[0]
-            self._runs.prepare(head.run, head.submit, choose(agents, head.run.plan.agents))
+        waiting = self.waiting
+        idle = len(idle_agents(self._book.agents.values())) if waiting else 0
+        while waiting and idle >= waiting[0].plan.agents:
+            run = waiting.pop(0)
+            idle -= run.plan.agents
+            self._runs.prepare(run, choose(self._book.agents.values(), run.plan.agents))
+        for place, run in enumerate(waiting, 1):
+            queue = QueueView(place, len(waiting), idle)
+            if run.queue != queue:
+                run.queue = queue
+                self._runs.publish(run)
 
-    def _tell_places(self, idle: int) -> None:
-        for place, waiting in enumerate(self._waiting, 1):
-            queue = QueueView(place, len(self._waiting), idle)
-            if waiting.run.queue != queue:
-                waiting.run.queue = queue
-                self._runs.publish(waiting.run)
+
+def _held(run: Run, waiting: list[Run]) -> bytes:
+    """A bundle that is there already instead of another copy of it.
+
+    Compared byte for byte, because a digest is only what a client says.
+    """
+    for other in waiting:
+        if (other.digest, other.bundle) == (run.digest, run.bundle):
+            return other.bundle
+    return run.bundle

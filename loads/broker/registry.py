@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from loads.broker.actions import ToAgent
 from loads.broker.book import Book
 from loads.broker.runs import Runs
@@ -11,8 +9,6 @@ from loads.broker.state import Agent, Run
 from loads.protocol import messages as m
 from loads.protocol.limits import clipped
 from loads.protocol.liveness import Liveness
-
-SAME_REFUSAL = 60.0  #: seconds for which a reason to refuse agents is not logged again
 
 
 class Registry:
@@ -22,7 +18,6 @@ class Registry:
         self._book = book
         self._runs = runs
         self._at: dict[bytes, Agent] = {}
-        self._refused: dict[str, float] = {}  # the reason that was logged last, and when
 
     def at(self, peer: bytes) -> Agent | None:
         """The agent that speaks from an address, if it is registered."""
@@ -109,8 +104,5 @@ class Registry:
             del self._at[agent.peer]
 
     def refuse(self, peer: bytes, reason: str, hint: str) -> None:
-        """An agent that cannot be understood is sent away; whoever started it may look here."""
-        if self._book.now - self._refused.get(reason, -math.inf) >= SAME_REFUSAL:
-            self._refused = {reason: self._book.now}
-            self._book.log("warning", f"An agent is refused. {reason}")
+        """An agent that cannot be understood is sent away."""
         self._book.do(ToAgent(peer, m.Rejected(clipped(reason), clipped(hint))))

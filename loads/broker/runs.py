@@ -30,7 +30,7 @@ class Runs:
 
     # -- beginning -------------------------------------------------------------------------------
 
-    def prepare(self, run: Run, submit: m.Submit, chosen: list[Agent]) -> None:
+    def prepare(self, run: Run, chosen: list[Agent]) -> None:
         """Have some agents load the test."""
         book, plan = self._book, run.plan
         run.state, run.queue = "preparing", None
@@ -38,7 +38,7 @@ class Runs:
         run.deadline = book.now + book.settings.prepare_timeout
         book.runs[run.run_id] = run
         for agent in chosen:
-            book.tell(agent, m.Prepare(run.run_id, plan, submit.digest, submit.bundle))
+            book.tell(agent, m.Prepare(run.run_id, plan, run.digest, run.bundle))
         book.log("info", f"Run {run.run_id}: {plan.target}, {plan.describe()}.")
         self.publish(run)
 
@@ -66,6 +66,7 @@ class Runs:
     def _start(self, run: Run) -> None:
         book, delay = self._book, self._book.settings.start_delay
         run.state, run.started_at = "running", book.now + delay
+        run.bundle = b""  # all agents have it
         run.started = book.settings.epoch + run.started_at
         run.deadline = self._latest_end(run.plan)
         for agent_id, part in run.parts.items():
@@ -254,6 +255,7 @@ class Runs:
     def _end(self, run: Run, status: Status) -> None:
         run.elapsed = self._elapsed(run)
         run.state, run.status, run.queue = "ended", status, None
+        run.bundle = b""
         run.ended = self._book.wall
         self.publish(run)
         self._book.log("info", f"Run {run.run_id} ended: {status}, {run.ledger.total.hits:,} hits.")

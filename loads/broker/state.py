@@ -70,7 +70,7 @@ class Run:
 
     Times are on the broker's monotonic clock, except ``submitted``, ``started`` and ``ended``,
     which are for people.  ``queue`` is where it waits, while it does.  A run that ``is_check``
-    looks after agents and is of no interest later.
+    looks after agents and is of no interest later.  ``bundle`` is here until all agents have it.
     ``deadline`` is when the present state must be over; ``number`` that of the last published
     update, ``unpublished`` what was merged since.
     """
@@ -79,6 +79,8 @@ class Run:
     plan: RunPlan
     parts: dict[str, Part] = field(default_factory=dict)
     deadline: float = math.inf
+    digest: str = ""
+    bundle: bytes = b""
     state: State = "preparing"
     status: Status = ""
     submitted: float = 0.0

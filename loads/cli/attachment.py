@@ -56,8 +56,9 @@ def attach(settings: Configuration) -> ExitCode:
 
 def _way_back(settings: Configuration, said: str, run_id: str) -> str:
     broker = settings.text("broker")
-    typed = broker and settings.source("broker") is Source.COMMAND_LINE
-    option = f" --broker {shlex.quote(broker)}" if typed else ""
+    # a variable will still be there; and what is no endpoint may be a secret
+    is_needed = "://" in broker and settings.source("broker") is not Source.ENVIRONMENT
+    option = f" --broker {shlex.quote(broker)}" if is_needed else ""
     return f"{said}\nAttach to it with:  loads-runner --attach {run_id}{option}"
 
 

@@ -87,10 +87,13 @@ def patience_of(settings: Configuration) -> float | None:
 
 
 def check_cluster_options(settings: Configuration, plan: RunPlan) -> None:
-    """Raises :class:`UsageError` for options that mean something on a cluster only."""
+    """Raises :class:`UsageError` for options that mean something on a cluster only.
+
+    In a file, or the environment, they are for those runs that are on one.
+    """
     for name in ("detach", "wait-for-agents"):
-        if not plan.agents and (settings.flag(name) or settings.text(name)):
-            raise settings.settings[name].blame(
+        if not plan.agents and settings.source(name) is Source.COMMAND_LINE:
+            raise UsageError(
                 f"--{name} is for runs on a cluster, and this one is on this machine.", "Add -a N."
             )
 

@@ -71,9 +71,9 @@ class RunView:
 
     ``started`` is seconds since the Unix epoch, ``elapsed`` seconds of load so far, ``users`` the
     virtual users active now.  Where the status is ``failed``, ``error`` and ``hint`` say why, and
-    ``error_code`` is the exit code that goes with it; also where it is ``incomplete`` because the
-    run was followed no longer.  ``queue`` is there while the state is
-    ``queued``.
+    ``error_code`` is the exit code that goes with it.  Where it is ``incomplete`` with such a code,
+    the run was followed no longer, and how it ended is not known.  ``queue`` is there while the
+    state is ``queued``.
     """
 
     run_id: str

@@ -296,7 +296,7 @@ def verdict(view: RunView) -> str:
 
 
 def _incomplete(view: RunView) -> str:
-    if view.error:
+    if view.error_code:
         return "incomplete: the run was not followed to its end"
     bounds = [agent.unknown for agent in view.agents if is_lost(agent)]
     known = [bound for bound in bounds if bound is not None]

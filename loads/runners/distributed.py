@@ -223,11 +223,14 @@ def queue_notice(view: RunView) -> str:
 
 def _cut_short(view: RunView, failure: LoadsError) -> RunView:
     """What was seen of a run that is followed no longer, as its result."""
+    agents = tuple(
+        agent if agent.state == "ended" else replace(agent, unknown=None) for agent in view.agents
+    )
     return replace(
         view,
         state="ended",
         status="incomplete",
+        agents=agents,
+        warnings=(*view.warnings, failure.message),
         error_code=int(failure.exit_code),
-        error=failure.message,
-        hint=failure.hint,
     )

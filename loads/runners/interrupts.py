@@ -43,7 +43,6 @@ class Question:
         self._terminal = terminal
         self._say = say
         self._answers = {"d": detach, "s": stop, "\n": stop, "\r": stop}
-        self._stop = stop
         self._settings: list[Any] | None = None
 
     def ask(self) -> bool:
@@ -72,9 +71,10 @@ class Question:
             key = os.read(self._terminal, 1).decode(errors="replace").lower()
         except OSError:
             key = ""
-        answer = self._answers.get(key) if key else self._stop  # nobody is there any more
-        if answer is not None:
+        answer = self._answers.get(key)
+        if answer is not None or not key:  # without a key the terminal is gone: SIGHUP will tell
             self.close()
+        if answer is not None:
             answer()
 
 

@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from loads.client import BrokerClient
+from loads.clock import SystemClock
+from loads.errors import ExitCode
+from loads.runners.checkup import Checkup, exit_code_of
 from tests.e2e.cluster import SITE, Cluster, Result, Runner, site
 from tests.e2e.stage import COMMANDS, Process, Stage
 from tests.e2e.targets import Target
@@ -195,6 +199,8 @@ def test_a_broker_that_is_gone_leaves_what_was_seen_of_the_run(
     assert result.code == result.summary["exit_code"] == 5
     assert result.summary["status"] == "incomplete"
     assert 0 < result.hits <= target.hits
+    assert [one["unknown"] for one in result.summary["agents"]] == [None]
+    assert "is followed no longer" in result.summary["warnings"][-1]
     assert "Result: incomplete: the run was not followed to its end" in result.out
     assert "is followed no longer" in result.err
     assert "Traceback" not in result.err
@@ -266,6 +272,23 @@ def test_the_terminal_is_as_it_was_after_the_question(stage: Stage, target: Targ
     before, after = (Path(stage.project / name).read_text() for name in ("before", "after"))
     assert after == before
     target.open_gate()
+
+
+def test_the_terminal_is_closed_while_it_is_asked(stage: Stage, target: Target) -> None:
+    """That is no answer, and so nothing is stopped."""
+    Cluster(stage)
+    options = ("test_gate", "-a", 1, "-u", 3, "--hits", 5, "--server-url", target.url)
+    with terminal(stage, 100, *options) as shown:
+        asked(stage, target, shown)
+        shown.hang_up()
+        until(lambda: shown.code is not None, "the end of the runner")
+    assert list(states(stage).values()) == ["running"]
+    follower = attached(stage)
+    follower.process.says("1 agent x 3 users")
+    target.open_gate()
+    result = follower.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 15
 
 
 # -- lists, stop and purge -----------------------------------------------------------------------
@@ -378,6 +401,20 @@ def test_a_cluster_with_a_sick_agent(stage: Stage) -> None:
     results = [line.split()[2] for line in checked.out.splitlines()[1:]]
     assert sorted(results) == ["failed", "ok"]
     assert "exited with status 1 before the test was loaded" in checked.out
+
+
+def test_an_agent_that_does_not_answer(stage: Stage) -> None:
+    cluster = Cluster(stage, 2)
+    cluster.agents[0].signal(signal.SIGSTOP)
+    clock = SystemClock()
+    with BrokerClient(cluster.frontend, clock) as client:
+        checked = Checkup(client, clock, patience=3.0).run()
+    cluster.agents[0].signal(signal.SIGCONT)
+    assert sorted((health.ok, health.reason) for health in checked) == [
+        (False, "no result after 3 s"),
+        (True, ""),
+    ]
+    assert exit_code_of(checked) is ExitCode.INCOMPLETE
 
 
 def test_a_cluster_without_agents(stage: Stage) -> None:
@@ -493,9 +530,10 @@ def test_an_agent_of_another_version_is_refused_and_both_sides_say_why(stage: St
 
 
 def test_a_client_of_another_version_is_told(stage: Stage) -> None:
-    Cluster(stage, 0)
+    cluster = Cluster(stage, 0)
     stage.write("other.py", OTHER.format(module="run", act="run.main()"))
     old = stage.start("old", "python", "other.py", "--list-runs")
     assert old.wait() == 5
     assert "The versions differ: LOADS/1 was sent, and LOADS/99 is understood." in old.err
     assert "Traceback" not in old.err
+    cluster.broker.says("A client is refused. The versions differ: LOADS/99 was sent")

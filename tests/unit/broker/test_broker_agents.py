@@ -108,6 +108,20 @@ def test_a_client_of_another_version_gets_an_answer_to_a_request_that_could_not_
     assert Scene().feed(event) == [ToClient(b"x", refused)]
 
 
+def test_refusals_are_logged_but_nobody_can_fill_the_log_with_them():
+    scene = Scene()
+    for _ in range(5):
+        scene.feed(WrongVersion(b"x", "Version 3 here, 2 there.", ""))
+        scene.feed(WrongVersion(b"y", "Version 4 here, 2 there.", "", is_client=True))
+    assert scene.logs == ["An agent is refused. Version 3 here, 2 there."]
+    scene.now += 1
+    scene.feed(WrongVersion(b"y", "Version 4 here, 2 there.", "", is_client=True))
+    assert scene.logs[1:] == ["A client is refused. Version 4 here, 2 there."]
+    scene.now += 60
+    scene.feed(WrongVersion(b"y", "Version 4 here, 2 there.", "", is_client=True))
+    assert len(scene.logs) == 3
+
+
 @pytest.mark.parametrize("is_client", [False, True])
 def test_an_answer_can_be_sent_whatever_its_text(is_client):
     text = "\udce9" * limits.MAX_TEXT

@@ -37,6 +37,9 @@ events = st.one_of(
     st.tuples(st.just("ready"), names),
     st.tuples(st.just("registers"), names, st.sampled_from(["", MINE, "r0"]), st.booleans()),
     st.tuples(st.just("runs"), st.integers(1, 2)),
+    st.tuples(st.just("waits"), st.integers(1, 3), st.sampled_from([0.5, 5.0, 20.0])),
+    st.tuples(st.just("checks"), names),
+    st.tuples(st.just("lists"), st.sampled_from([m.ListRuns(1), m.ListAgents(1), m.Purge(1, 3.0)])),
     st.tuples(st.just("asks"), st.builds(m.StopRun, st.just(1), run_ids, st.sampled_from([0, 9]))),
     st.tuples(st.just("asks"), st.builds(m.GetRun, st.just(1), run_ids)),
     st.tuples(st.just("passes"), st.sampled_from([0.1, 1, 6, 11])),
@@ -81,6 +84,17 @@ class Chaos(Scene):
                 self.registers(name)
         self.asks(submit(plan(agents, grace=1)), f"r{self.submitted}")
         self.submitted += 1
+
+    def play_waits(self, agents: int, patience: float) -> None:
+        self.asks(submit(plan(agents, grace=1), patience=patience), f"r{self.submitted}")
+        self.submitted += 1
+
+    def play_checks(self, name: str) -> None:
+        self.asks(m.Submit(1, plan(1), "digest", b"bundle", on=(name,)), f"r{self.submitted}")
+        self.submitted += 1
+
+    def play_lists(self, message: m.Message) -> None:
+        self.asks(message)
 
     def play_asks(self, message: m.Message) -> None:
         if message.run_id == MINE:

@@ -171,11 +171,23 @@ def test_equal_bundles_are_held_once_and_their_bytes_are_bounded():
     for number in range(5):
         copy = bytes(bytearray(b"0123456789"))
         scene.asks(m.Submit(1, plan(), "d1", copy, None), f"r{number}")
-    assert len(places(scene)) == 5
+    assert len({id(run.bundle) for run in scene.core.runs.values()}) == 1
     scene.asks(m.Submit(1, plan(), "d2", b"9876543210", None), "other")
     (said,) = scene.asks(m.Submit(1, plan(), "d3", b"x", None), "more")
     assert said.message.code == ExitCode.AGENTS
-    assert "The queue is full: the tests that wait in it take 0 MB." in said.message.message
+    assert "The queue is full: the tests that wait take 0 MB." in said.message.message
+
+
+def test_a_bundle_is_held_no_longer_than_it_is_needed():
+    scene = Scene()
+    waits(scene, "r1", "r2")
+    scene.registers("a")
+    runs = scene.core.runs
+    assert runs["r1"].bundle == runs["r2"].bundle == b"bundle"
+    scene.says("a", ready("a"))
+    assert (runs["r1"].state, runs["r1"].bundle) == ("running", b"")
+    scene.asks(m.StopRun(2, "r2", 0.0))
+    assert (runs["r2"].state, runs["r2"].bundle) == ("ended", b"")
 
 
 def test_a_bundle_that_lies_about_its_digest_does_not_take_anothers_place():

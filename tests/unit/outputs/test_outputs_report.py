@@ -149,7 +149,7 @@ def test_the_start_is_in_local_time():
         ),
         ({"status": "incomplete", "tally": Tally()}, "incomplete: agents or workers were lost"),
         (
-            {"status": "incomplete", "tally": Tally(), "error": "No broker.", "error_code": 5},
+            {"status": "incomplete", "tally": Tally(), "error_code": 5},
             "incomplete: the run was not followed to its end",
         ),
         (
