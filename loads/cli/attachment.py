@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import click
 
-from loads.cli.planning import build_outputs, find_frontend, find_terminal
+from loads.cli.connection import connected
+from loads.cli.planning import build_outputs, find_terminal
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.config import Configuration, Source
@@ -18,14 +19,14 @@ from loads.protocol.rows import RunRow
 from loads.runners.distributed import DistributedRunner, FindRun, known_run
 
 
-def follow(settings: Configuration, find_run: FindRun) -> ExitCode:
+def follow(settings: Configuration, client: BrokerClient, find_run: FindRun) -> ExitCode:
     """Follow a run to its end, or until somebody detaches.  Raises :class:`LoadsError`."""
     with Outputs(build_outputs(settings)) as outputs:
         runner = DistributedRunner(
             find_run,
+            client,
             SystemClock(),
             outputs,
-            find_frontend(settings),
             settings.text("zmq-publisher"),
             find_terminal(settings),
         )
@@ -37,21 +38,29 @@ def follow(settings: Configuration, find_run: FindRun) -> ExitCode:
     return ExitCode.OK
 
 
-def detach(settings: Configuration, find_run: FindRun) -> ExitCode:
-    """Have a run begin, and say how to come back to it; when quiet, its id and nothing else."""
-    with BrokerClient(find_frontend(settings), SystemClock()) as client:
-        run_id = find_run(client)
-        view = client.get(run_id).view
+def submit(settings: Configuration, find_run: FindRun) -> ExitCode:
+    """Have a run begin, and follow it unless ``--detach`` says to leave it."""
+    with connected(settings) as client:
+        if settings.flag("detach"):
+            return _detach(settings, client, find_run)
+        return follow(settings, client, find_run)
+
+
+def _detach(settings: Configuration, client: BrokerClient, find_run: FindRun) -> ExitCode:
+    """Say how to come back to the run; when quiet, its id and nothing else."""
+    run_id = find_run(client)
     if settings.flag("quiet"):
         click.echo(run_id)
     else:
-        click.echo(_way_back(settings, f"Run {run_id}: {view.plan.describe()}.", run_id))
+        plan = client.get(run_id).view.plan
+        click.echo(_way_back(settings, f"Run {run_id}: {plan.describe()}.", run_id))
     return ExitCode.OK
 
 
-def attach(settings: Configuration) -> ExitCode:
+def attach(settings: Configuration, client: BrokerClient) -> ExitCode:
     """Follow the run that ``--attach`` names, or else the one that goes on."""
-    return follow(settings, known_run(settings.text("attach") or _choose(settings)))
+    name = settings.text("attach") or _choose(settings, client)
+    return follow(settings, client, known_run(name))
 
 
 def _way_back(settings: Configuration, said: str, run_id: str) -> str:
@@ -62,10 +71,9 @@ def _way_back(settings: Configuration, said: str, run_id: str) -> str:
     return f"{said}\nAttach to it with:  loads-runner --attach {run_id}{option}"
 
 
-def _choose(settings: Configuration) -> str:
+def _choose(settings: Configuration, client: BrokerClient) -> str:
     """The run that goes on; of several, the one that somebody chooses."""
-    with BrokerClient(find_frontend(settings), SystemClock()) as client:
-        rows = client.runs(ended=0)
+    rows = client.runs(ended=0)
     if not rows:
         raise UsageError(
             "No run goes on.",

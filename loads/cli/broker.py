@@ -9,7 +9,8 @@ import click
 from loads.broker.core import Settings
 from loads.broker.server import Server
 from loads.cli.common import exits, retired, set_up_logging, version_option
-from loads.cli.inquiry import show_broker
+from loads.cli.connection import at
+from loads.cli.inquiry import purge_broker, show_broker
 from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
@@ -82,11 +83,11 @@ def main(
     set_up_logging(debug, logfile)
     default = default_endpoints()
     if check:
-        return show_broker(frontend or default.frontend)
+        with at(frontend or default.frontend) as client:
+            return show_broker(client)
     if purge:
-        from loads.cli.operations import purge as purge_broker
-
-        return purge_broker(frontend or default.frontend)
+        with at(frontend or default.frontend) as client:
+            return purge_broker(client)
     server = Server(
         Endpoints(
             frontend or default.frontend,
@@ -97,11 +98,11 @@ def main(
         Settings(heartbeat=min(1.0, agent_timeout / 5), agent_timeout=agent_timeout),
         insecure,
     )
-    at = server.endpoints
+    bound = server.endpoints
 
     def announce() -> None:
-        click.echo(f"loads-broker is ready: {at.frontend} {at.backend} {at.publisher}")
-        click.echo("Join agents with:  loads-agent --broker " + at.frontend)
+        click.echo(f"loads-broker is ready: {bound.frontend} {bound.backend} {bound.publisher}")
+        click.echo("Join agents with:  loads-agent --broker " + bound.frontend)
         sys.stdout.flush()
 
     try:

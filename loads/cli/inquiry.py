@@ -5,22 +5,19 @@ from __future__ import annotations
 import click
 
 from loads.client import BrokerClient
-from loads.clock import SystemClock
 from loads.errors import ExitCode
+from loads.outputs import figures
 
-PATIENCE = 5.0  #: seconds to wait for the answer
 
-
-def show_broker(frontend: str) -> ExitCode:
-    """Print what the broker at ``frontend`` is and has.
+def show_broker(client: BrokerClient) -> ExitCode:
+    """Print what a broker is and has.
 
     Raises :class:`BrokerUnreachable` when there is none.
     """
-    with BrokerClient(frontend, SystemClock(), PATIENCE) as client:
-        broker = client.ping()
+    broker = client.ping()
     click.echo(f"Broker {broker.version} is running.")
     for name, endpoint in (
-        ("frontend", frontend),
+        ("frontend", client.endpoint),
         ("backend", broker.backend),
         ("publisher", broker.publisher),
     ):
@@ -28,4 +25,15 @@ def show_broker(frontend: str) -> ExitCode:
     click.echo(f"  {'agents:':<12}{broker.agents}, {broker.idle_agents} idle")
     queued = f", {broker.queued} of them in the queue" if broker.queued else ""
     click.echo(f"  {'runs:':<12}{broker.runs}{queued}")
+    return ExitCode.OK
+
+
+def purge_broker(client: BrokerClient, grace: float = 0.0) -> ExitCode:
+    """Stop all runs of a broker, and say how many these are.
+
+    Raises :class:`BrokerUnreachable` when there is none.
+    """
+    stopped = client.purge(grace)
+    names = f": {', '.join(stopped)}" if stopped else ""
+    click.echo(f"{figures.counted(len(stopped), 'run')} stopped{names}.")
     return ExitCode.OK

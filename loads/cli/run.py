@@ -73,12 +73,11 @@ def main(context: click.Context, **_: object) -> ExitCode:
     plan = make_plan(settings, target, os.environ)
     check_cluster_options(settings, plan)
     if plan.agents:
-        from loads.cli.attachment import detach, follow
+        from loads.cli.attachment import submit
         from loads.runners.distributed import submission
 
         files = files_of(settings, target)
-        found = submission(plan, target, files, patience_of(settings))
-        return detach(settings, found) if settings.flag("detach") else follow(settings, found)
+        return submit(settings, submission(plan, target, files, patience_of(settings)))
     clock = SystemClock()
     with Outputs(build_outputs(settings)) as outputs:
         from loads.runners.local import LocalRunner

@@ -55,21 +55,22 @@ class DistributedRunner:
     def __init__(
         self,
         find_run: FindRun,
+        client: BrokerClient,
         clock: Clock,
         outputs: Outputs,
-        endpoint: str,
         publisher: str = "",
         terminal: int | None = None,
     ) -> None:
         """``publisher`` is where to follow the run, if not where the broker says.
 
-        ``terminal`` is the descriptor of a terminal where somebody can answer questions.
+        ``terminal`` is the descriptor of a terminal where somebody can answer questions.  The
+        ``client`` stays open.
         """
         self.run_id = ""
         self._find_run = find_run
         self._clock = clock
         self._outputs = outputs
-        self._client = BrokerClient(endpoint, clock)
+        self._client = client
         self._publisher = publisher
         self._terminal = terminal
         self._view: RunView | None = None
@@ -85,7 +86,8 @@ class DistributedRunner:
 
         Raises :class:`LoadsError` when the run cannot be carried out, or is followed no longer.
         """
-        with self._client as client, Reactor(self._clock) as reactor:
+        client = self._client
+        with Reactor(self._clock) as reactor:
             self._reactor = reactor
             publisher = self._publisher or client.ping().publisher
             # from here on, so that no run is left behind by an interrupt while it is submitted

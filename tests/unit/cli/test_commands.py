@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loads import __version__, client
-from loads.cli import agent, broker, inquiry, operations, run
+from loads.cli import agent, broker, connection, run
 from loads.cli.options import NOT_YET
 from loads.cli.sections import SectionedCommand, option, section
 from loads.protocol.messages import Pong
@@ -131,8 +131,7 @@ def test_a_broker_that_is_not_there(
     name: str, args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for module in (inquiry, operations):
-        monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(connection, "PATIENCE", 0.05)
     endpoint = f"ipc://{tmp_path}/none.sock"
     result = invoke(name, *args, endpoint)
     assert result.exit_code == 5
