@@ -15,6 +15,7 @@ from loads.config import Configuration, Source
 from loads.errors import ExitCode, UsageError
 from loads.outputs.base import Outputs
 from loads.outputs.stream import visible
+from loads.plan import RunPlan
 from loads.protocol.rows import RunRow
 from loads.runners.distributed import DistributedRunner, FindRun, known_run
 
@@ -38,21 +39,18 @@ def follow(settings: Configuration, client: BrokerClient, find_run: FindRun) -> 
     return ExitCode.OK
 
 
-def submit(settings: Configuration, find_run: FindRun) -> ExitCode:
-    """Have a run begin, and follow it unless ``--detach`` says to leave it."""
+def submit(settings: Configuration, plan: RunPlan, find_run: FindRun) -> ExitCode:
+    """Have a run of ``plan`` begin, and follow it unless ``--detach`` says to leave it.
+
+    Then its way back is printed; when quiet, its id and nothing else.
+    """
     with connected(settings) as client:
-        if settings.flag("detach"):
-            return _detach(settings, client, find_run)
-        return follow(settings, client, find_run)
-
-
-def _detach(settings: Configuration, client: BrokerClient, find_run: FindRun) -> ExitCode:
-    """Say how to come back to the run; when quiet, its id and nothing else."""
-    run_id = find_run(client)
+        if not settings.flag("detach"):
+            return follow(settings, client, find_run)
+        run_id = find_run(client)
     if settings.flag("quiet"):
         click.echo(run_id)
     else:
-        plan = client.get(run_id).view.plan
         click.echo(_way_back(settings, f"Run {run_id}: {plan.describe()}.", run_id))
     return ExitCode.OK
 
@@ -87,7 +85,10 @@ def _choose(settings: Configuration, client: BrokerClient) -> str:
     click.echo(f"{len(rows)} runs go on:")
     for number, row in enumerate(rows, 1):
         click.echo(f"{number:>3}  {_spoken(row)}")
-    number = click.prompt("Which one", type=click.IntRange(1, len(rows)), default=1)
+    try:
+        number = click.prompt("Which one", type=click.IntRange(1, len(rows)), default=1)
+    except click.Abort:
+        raise KeyboardInterrupt from None
     return rows[number - 1].run_id
 
 

@@ -77,7 +77,7 @@ def main(context: click.Context, **_: object) -> ExitCode:
         from loads.runners.distributed import submission
 
         files = files_of(settings, target)
-        return submit(settings, submission(plan, target, files, patience_of(settings)))
+        return submit(settings, plan, submission(plan, target, files, patience_of(settings)))
     clock = SystemClock()
     with Outputs(build_outputs(settings)) as outputs:
         from loads.runners.local import LocalRunner

@@ -20,6 +20,7 @@ from loads.transport.reactor import Reactor
 
 QUIET = 3.0  #: seconds without an update after which the broker is asked
 ASK_AGAIN = 5.0  #: seconds until it is asked once more
+TELL_PLACE = 10.0  #: seconds after which the same place in the queue is told again
 GIVE_UP = 30.0  #: seconds without an answer after which the run is followed no longer
 GIVE_UP_STOPPING = 5.0  #: likewise, once it was asked to stop the run
 
@@ -74,7 +75,8 @@ class DistributedRunner:
         self._publisher = publisher
         self._terminal = terminal
         self._view: RunView | None = None
-        self._place = ""
+        self._place = 0
+        self._place_told_at = 0.0
         self._heard = 0.0
         self._asked_at = 0.0
         self._stop_asked_at: float | None = None
@@ -133,10 +135,11 @@ class DistributedRunner:
             self._reactor.stop()
 
     def _tell_place(self, view: RunView) -> None:
-        place = queue_notice(view)
-        if place != self._place:
-            self._place = place
-            self._outputs.message(place)
+        """When it changes, and now and then: what else changes in a busy queue is too much."""
+        place, now = view.queue.place if view.queue else 0, self._clock.monotonic()
+        if place != self._place or now - self._place_told_at >= TELL_PLACE:
+            self._place, self._place_told_at = place, now
+            self._outputs.message(queue_notice(view))
 
     def _refused(self, error: LoadsError) -> None:
         self._end_early(

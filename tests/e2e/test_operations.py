@@ -173,6 +173,10 @@ def test_a_choice_of_runs(stage: Stage, target: Target) -> None:
     assert second in refused.err
     with terminal(stage, 120, "--attach") as shown:
         until(lambda: "Which one" in shown.text, "the question")
+        shown.type(b"\x03")
+        assert shown.wait() == 130
+    with terminal(stage, 120, "--attach") as shown:
+        until(lambda: "Which one" in shown.text, "the question")
         assert f"  1  {first}  running  test_gate" in shown.text
         shown.type(b"2\n")
         until(lambda: "1 user, 2 times each" in shown.text, "the run that was chosen")
