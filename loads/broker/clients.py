@@ -110,10 +110,10 @@ class Clients:
         self._send_snapshot(event, message.request, self._known_run(message.run_id))
 
     def _on_list_runs(self, event: FromClient, message: m.ListRuns) -> None:
-        runs = list(self._book.runs.values())
+        runs = [run for run in self._book.runs.values() if not run.is_check]
         there = [run for run in runs if run.state not in ("queued", "ended")]
         queued = [run for run in runs if run.state == "queued"]
-        ended = [r for r in reversed(runs) if r.state == "ended" and not r.is_check]
+        ended = [r for r in reversed(runs) if r.state == "ended"]
         rows = tuple(_run_row(run) for run in (*there, *queued, *ended[: message.ended]))
         self._answer(event.peer, m.RunList(message.request, rows))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import run
-from tests.e2e.stage import Stage
+from tests.e2e.cluster import Cluster, run
+from tests.e2e.stage import COMMANDS, Stage
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -64,6 +64,23 @@ def test_an_example_of_a_configuration(stage: Stage, config: str) -> None:
     result = run(stage, "--config", config, "--server-url", url, "--hits", 2, cwd=REPOSITORY)
     assert result.code == 0
     assert result.hits == served(url) == result.tests["success"]
+
+
+def test_an_example_of_a_run_that_is_left_and_found_again(stage: Stage) -> None:
+    url = serve(stage, "examples.server")
+    Cluster(stage)
+    path = f"{COMMANDS}:{stage.environment['PATH']}"
+    script = stage.start(
+        "script", "sh", "examples/overnight.sh", url, cwd=REPOSITORY, env={"PATH": path}
+    )
+    assert script.wait() == 0
+    first, _titles, row, *summary = script.out.splitlines()
+    run_id = first.removeprefix("run ")
+    assert row.startswith(run_id)
+    assert row.endswith("nightly")
+    result = json.loads("\n".join(summary))
+    assert result["run_id"] == run_id
+    assert result["hits"]["total"] == served(url) == 50
 
 
 def test_the_demo_ends_well_and_leaves_nothing(stage: Stage) -> None:
