@@ -199,8 +199,8 @@ class DistributedRunner:
         self._reactor.stop()
 
     def _stop(self) -> None:
-        if self._view is not None:
-            self._outputs.message(stop_notice(self._view.plan))
+        view = self._view
+        self._outputs.message(stop_notice(view.plan) if view is not None else "Stopping the run.")
         self._ask_to_stop(None)
 
     def _stop_at_once(self) -> None:

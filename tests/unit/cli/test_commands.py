@@ -158,3 +158,16 @@ def test_a_broker_with_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client.BrokerClient, "ping", lambda self: pong)
     result = invoke("loads-broker", "--check", "--frontend", "tcp://127.0.0.1:1")
     assert result.stdout.splitlines()[-1] == "  runs:       5, 4 of them in the queue"
+
+
+def test_every_option_of_loads_1_is_known() -> None:
+    """Those of observers and outputs, which are made from what is installed, are tested there."""
+    known = {name for param in run.main.params for name in param.opts}
+    assert known >= {
+        *("--version", "--broker", "--users", "--hits", "--duration", "--agents", "--detach"),
+        *("--attach", "--test-dir", "--python-dep", "--include-file", "--ssh", "--config"),
+        *("--observer", "--output", "--test-runner", "--server-url", "--zmq-endpoint"),
+        *("--zmq-receiver", "--zmq-publisher", "--no-patching", "--no-dns-resolve"),
+        *("--project-name", "--quiet", "--ping-broker", "--purge-broker", "--check-cluster"),
+        *("--health-check", "--user-id", "--batched", "-u", "-d", "-a", "-b"),
+    }

@@ -1,0 +1,153 @@
+"""Following a run whose broker answers as a test says, at the speed that the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loads.client import BrokerClient
+from loads.clock import SystemClock
+from loads.errors import BrokerRefused, BrokerUnreachable, ExitCode, LoadsError, NotEnoughAgents
+from loads.metrics.series import HIT, SeriesKey
+from loads.metrics.summary import AgentView, QueueView, RunView
+from loads.metrics.tally import Tally
+from loads.outputs.base import Outputs
+from loads.plan import RunPlan
+from loads.protocol import messages as m
+from loads.protocol.codec import encode
+from loads.runners.distributed import DistributedRunner, known_run
+from tests.integration.frontends import frontend
+
+PLAN = RunPlan("test_shop", agents=1)
+
+
+class HastyClock(SystemClock):
+    """A clock that a test puts forward, so that nobody has to wait."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+class Seen:
+    """An output that notes what it is told, and puts the clock forward when the run starts."""
+
+    def __init__(self, clock: HastyClock, ahead: float) -> None:
+        self.finished: list[RunView] = []
+        self.messages: list[str] = []
+        self._clock, self._ahead = clock, ahead
+
+    def start(self, view: RunView) -> None:
+        self._clock.ahead += self._ahead
+
+    def update(self, view: RunView) -> None:
+        pass
+
+    def finish(self, view: RunView) -> None:
+        self.finished.append(view)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def running(hits: int = 3) -> RunView:
+    tally = Tally()
+    for _ in range(hits):
+        tally.line(SeriesKey(HIT, "http://target/", "GET")).record(1000, 200)
+    agents = (AgentView("a", "box", 1, "running", hits), AgentView("b", "box", 1, "ended", 0))
+    return RunView("r1", PLAN, "running", started=5000.0, tally=tally, agents=agents)
+
+
+def followed(
+    short: Path, answer: Callable[[m.Request, int], m.Message | None], ahead: float = 0.0
+) -> tuple[RunView | LoadsError | None, Seen]:
+    """The end of a run whose broker answers the ``n``-th question as ``answer`` says."""
+    asked: list[m.Request] = []
+
+    def answers(question: m.Request) -> list[list[bytes]]:
+        asked.append(question)
+        if isinstance(question, m.Ping):
+            publisher = f"ipc://{short}/publisher"
+            return [encode(m.Pong(question.request, "1", "ipc:///b", publisher, 1, 0, 1))]
+        reply = answer(question, len(asked) - 1)
+        return [] if reply is None else [encode(reply)]
+
+    clock = HastyClock()
+    seen = Seen(clock, ahead)
+    with frontend(short, answers) as endpoint, BrokerClient(endpoint, clock) as client:
+        runner = DistributedRunner(known_run("r"), client, clock, Outputs([("seen", seen)]))
+        try:
+            return runner.run(), seen
+        except LoadsError as error:
+            return error, seen
+
+
+def snapshot(question: m.Request, view: RunView, number: int = 1) -> m.RunSnapshot:
+    return m.RunSnapshot(question.request, number, view)
+
+
+def test_a_broker_that_falls_silent_is_given_up_with_what_was_seen(short: Path) -> None:
+    """The first answers are to who asks for the run, and to the first look at it."""
+    error, seen = followed(short, lambda q, n: snapshot(q, running()) if n <= 2 else None, 31.0)
+    assert isinstance(error, BrokerUnreachable)
+    assert "run r1 is followed no longer, after 31 s of silence" in error.message
+    (view,) = seen.finished
+    assert (view.status, view.exit_code) == ("incomplete", ExitCode.BROKER)
+    assert view.tally.hits == 3
+    assert [agent.unknown for agent in view.agents] == [None, 0], "what has ended is known"
+    assert view.warnings == (error.message,)
+
+
+def test_a_broker_that_is_silent_for_a_while_is_asked_again(short: Path) -> None:
+    def answer(question: m.Request, n: int) -> m.Message | None:
+        if n <= 2:
+            return snapshot(question, running())
+        if n == 3:
+            return None
+        over = RunView("r1", PLAN, "ended", "finished", 5000.0, tally=running(9).tally)
+        return snapshot(question, over, 7)
+
+    view, seen = followed(short, answer, ahead=9.0)
+    assert isinstance(view, RunView)
+    assert view.status == "finished"
+    assert view.tally.hits == 9
+    assert seen.finished == [view]
+
+
+def test_a_broker_that_has_forgotten_the_run(short: Path) -> None:
+    """As one that was restarted without a memory."""
+
+    def answer(question: m.Request, n: int) -> m.Message:
+        if n <= 2:
+            return snapshot(question, running())
+        return m.Refused(question.request, 2, "The broker knows no run r1.", "Forgotten.")
+
+    error, seen = followed(short, answer, ahead=9.0)
+    assert isinstance(error, BrokerRefused)
+    assert error.exit_code is ExitCode.BROKER
+    assert error.message == "Run r1 is followed no longer: The broker knows no run r1."
+    assert [view.exit_code for view in seen.finished] == [ExitCode.BROKER]
+
+
+def test_a_run_that_never_started_leaves_no_summary(short: Path) -> None:
+    queued = RunView("r1", PLAN, "queued", queue=QueueView(2, 5, 1))
+    failed = RunView(
+        "r1", PLAN, "ended", "failed", error_code=6, error="No agents in time.", hint="Start some."
+    )
+    views = {1: queued, 2: queued}
+    error, seen = followed(short, lambda q, n: snapshot(q, views.get(n, failed), n))
+    assert isinstance(error, NotEnoughAgents)
+    assert error.message == "No agents in time."
+    assert seen.finished == []
+    assert seen.messages[0] == ("Waiting for agents: 2nd of 5 in the queue; needs 1 agent, 1 idle.")
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "incomplete"])
+def test_a_run_that_has_ended_is_shown_at_once(short: Path, status: str) -> None:
+    over = RunView("r1", PLAN, "ended", status, 5000.0, tally=running().tally)  # type: ignore[arg-type]
+    view, seen = followed(short, lambda q, n: snapshot(q, over))
+    assert view == over
+    assert seen.finished == [over]
