@@ -17,7 +17,6 @@ from loads.broker.state import Agent, Part, Run
 from loads.errors import ExitCode
 from loads.ledger import LOST, Delta, Entry
 from loads.metrics.summary import Status
-from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
 
@@ -71,14 +70,20 @@ class Runs:
         run.deadline = self._latest_end(run.plan)
         for agent_id, part in run.parts.items():
             part.state = "running"
-            book.tell(book.agents[agent_id], m.Start(run.run_id, delay))
+            book.tell(book.agents[agent_id], m.Start(run.run_id, delay, self._interval(run)))
         book.log("info", f"Run {run.run_id} started on {', '.join(run.parts)}.")
 
     def _start_again(self, run: Run, part: Part, agent: Agent) -> None:
         """The start may have been lost with a connection; who has heard it, goes on."""
         if not any(run.ledger.accounts[worker].last for worker in part.workers):
             run.deadline = self._latest_end(run.plan)  # its load may begin only now
-        self._book.tell(agent, m.Start(run.run_id, 0.0))
+        self._book.tell(agent, m.Start(run.run_id, 0.0, self._interval(run)))
+
+    def _interval(self, run: Run) -> float:
+        """How often workers report: the more there are, the less often."""
+        settings = self._book.settings
+        workers = sum(len(part.workers) for part in run.parts.values())
+        return max(settings.report_interval, workers / settings.report_rate)
 
     def _latest_end(self, plan: RunPlan) -> float:
         """When a load that starts now must be over: all its groups, a grace each, and slack."""
@@ -104,8 +109,8 @@ class Runs:
             message.reason,
             message.unknown,
         )
-        if run.ledger.merge(delta) is Entry.MERGED:
-            run.unpublished.merge(message.tally)
+        if run.ledger.merge(delta) is Entry.MERGED and (delta.tally.hits or delta.unknown != 0):
+            run.reported[part.agent_id] = None
         last = run.ledger.accounts[message.worker].last
         self._book.tell(agent, m.Acknowledge(run.run_id, message.worker, last))
 
@@ -126,15 +131,14 @@ class Runs:
 
     def publish_all(self, run: Run) -> None:
         """Publish what was not yet, so that no later update holds a part of it."""
-        if run.unpublished:
+        if run.ledger.news:
             self.publish(run)
 
     def publish(self, run: Run) -> None:
         """Let consoles know how a run is."""
         run.number += 1
         run.published_at = self._book.now
-        update = m.Update(run.number, run.view(run.unpublished))
-        run.unpublished = Tally()
+        update = m.Update(run.number, run.tell_changes(self._book.settings.told_agents))
         self._book.do(Publish(run.run_id, update))
 
     # -- ending ----------------------------------------------------------------------------------

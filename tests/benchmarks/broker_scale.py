@@ -36,7 +36,7 @@ import zmq
 from loads import bundle
 from loads.client import BrokerClient, Picture
 from loads.clock import SystemClock
-from loads.metrics.series import HIT, SeriesKey
+from loads.metrics.series import HIT, Series, SeriesKey
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import codec
@@ -99,7 +99,10 @@ class Sent(NamedTuple):
 
 
 def deltas(hits: int, series: int, seed: int) -> list[Tally]:
-    """Different deltas of about ``hits`` hits, log-normal around 20 ms, over ``series`` series."""
+    """Different deltas of so many hits, log-normal around 20 ms, over ``series`` series.
+
+    As those of a recorder's reader, they have all series in them when they have most.
+    """
     chance = random.Random(seed)
     keys = [
         SeriesKey(HIT, f"http://shop.example.com:8080/category-{n}/{{n}}", "GET")
@@ -112,6 +115,8 @@ def deltas(hits: int, series: int, seed: int) -> list[Tally]:
             latency = int(chance.lognormvariate(9.9, 0.6))
             outcome = 200 if chance.random() < 0.98 else 503
             tally.line(chance.choice(keys)).record(latency, outcome, 180, 2_400)
+        if 2 * len(tally.series) >= series:
+            tally.series |= {key: Series() for key in keys if key not in tally.series}
         for line in tally.series.values():
             line.phases = line.phases._replace(hits=line.count, waiting=line.latency.total)
         tally.count("hits_started", hits)
@@ -267,7 +272,7 @@ def watch(pipe: Connection, frontend: str, publisher: str, run_id: str) -> None:
             frames = socket.recv_multipart()
             size += sum(map(len, frames))
             update: Any = codec.decode(frames[1:], m.PUBLISHED)
-            picture.update(update.number, update.view)
+            picture.update(update.number, update.changes)
             if picture.is_stale:
                 snapshot = client.get(run_id)
                 picture.snapshot(snapshot.number, snapshot.view)

@@ -148,14 +148,14 @@ def test_a_report_that_comes_twice_is_acknowledged_twice_and_counted_once():
     run = scene.runs("a")
     scene.says("a", report("a/0", 1, 5), report("a/0", 2, 5))
     assert scene.says("a", report("a/0", 1, 5)) == [scene.to("a", acknowledge("a/0", 2))]
-    assert run.ledger.total.hits == run.unpublished.hits == 10
+    assert run.ledger.total.hits == run.ledger.news.hits == 10
 
 
 def test_a_report_that_comes_too_early_is_not_counted_until_it_comes_again():
     scene = Scene()
     run = scene.runs("a")
     assert scene.says("a", report("a/0", 2, 3)) == [scene.to("a", acknowledge("a/0", 0))]
-    assert run.ledger.total.hits == run.unpublished.hits == 0
+    assert run.ledger.total.hits == run.ledger.news.hits == 0
     scene.says("a", report("a/0", 1, 4), report("a/0", 2, 3))
     assert run.ledger.total.hits == 7
 
