@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from loads.bundle import Bundle
 from loads.errors import LoadsError, RemoteProtocolError, error_from
-from loads.metrics.summary import RunView
+from loads.metrics.summary import RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
@@ -42,15 +42,15 @@ class Picture:
         self.number, self._view, self._tally = number, view, view.tally.copy()
         self.is_stale = False
 
-    def update(self, number: int, view: RunView) -> None:
+    def update(self, number: int, changes: RunChanges) -> None:
         """Add what came since update ``number - 1``."""
         if self._view is None or number <= self.number:
             return
         if number > self.number + 1:
             self.is_stale = True
             return
-        self.number, self._view = number, view
-        self._tally.merge(view.tally)
+        self.number, self._view = number, self._view.after(changes)
+        self._tally.merge(changes.tally)
 
 
 class BrokerClient(Requester):
@@ -153,9 +153,9 @@ class Follower:
                 continue
             if update is None:
                 break
-            if isinstance(update, m.Update) and update.view.run_id == self._run_id:
+            if isinstance(update, m.Update) and update.changes.run_id == self._run_id:
                 heard = True
-                self._picture.update(update.number, update.view)
+                self._picture.update(update.number, update.changes)
         if self._picture.is_stale:
             if not self._asked:
                 self.refresh()

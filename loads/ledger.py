@@ -53,8 +53,8 @@ class Account:
     ``given_up`` tells that it did not say so itself: somebody stopped waiting for it.
     """
 
-    tally: Tally
     last: int = 0
+    hits: int = 0
     users: int = 0
     ended: str = ""
     reason: str = ""
@@ -67,11 +67,33 @@ class Ledger:
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
-        self.total = Tally()
+        self._taken = Tally()
+        self._news = Tally()
+        self._is_taken = True
+
+    @property
+    def total(self) -> Tally:
+        """All that was merged.  To be read only."""
+        if self._is_taken:
+            return self._taken
+        total = self._taken.copy()
+        total.merge(self._news)
+        return total
+
+    @property
+    def news(self) -> Tally:
+        """What was merged since the news were taken.  To be read only."""
+        return self._news
+
+    def take_news(self) -> Tally:
+        """What was merged since this was last called."""
+        news, self._news, self._is_taken = self._news, Tally(), True
+        self._taken.merge(news)
+        return news
 
     def expect(self, source: str) -> Account:
         """Open the account of a source that is to report."""
-        return self.accounts.setdefault(source, Account(Tally()))
+        return self.accounts.setdefault(source, Account())
 
     def merge(self, delta: Delta) -> Entry:
         """Enter a delta; say what became of it.
@@ -87,8 +109,9 @@ class Ledger:
         account.users = delta.users
         account.ended, account.reason, account.unknown = delta.ended, delta.reason, delta.unknown
         account.given_up = False
-        account.tally.merge(delta.tally)
-        self.total.merge(delta.tally)
+        account.hits += delta.tally.hits
+        self._news.merge(delta.tally)
+        self._is_taken = False
         return Entry.MERGED
 
     def give_up(self, source: str, reason: str) -> None:

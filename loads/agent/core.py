@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from loads.agent.actions import (
     Action,
@@ -48,7 +49,8 @@ REPEAT = 5.0  #: seconds without an acknowledgement after which reports are said
 class Settings:
     """What the shell knows and the core does not.  Times are in seconds.
 
-    ``heartbeat`` and ``timeout`` hold until the broker's welcome says otherwise.
+    ``heartbeat`` and ``timeout`` hold until the broker's welcome says otherwise, and
+    ``sample_interval``, how often workers are read, until its start does.
     """
 
     agent_id: str
@@ -69,7 +71,8 @@ class Run:
 
     ``ended`` holds the workers whose last delta is here, ``unacknowledged`` the reports of each
     worker that the broker has not confirmed, and ``last_word`` what is repeated until the
-    broker releases the agent.  ``abandoned`` says why the agent stops the load unasked, if it does.
+    broker releases the agent.  ``interval`` is how often the broker wants reports, once it has said
+    so.  ``abandoned`` says why the agent stops the load unasked, if it does.
     """
 
     run_id: str
@@ -79,6 +82,7 @@ class Run:
     last_word: m.Message | None = None
     reported_at: float = 0.0
     sampled_at: float = 0.0
+    interval: float | None = None
     started: bool = False
     abandoned: str = ""
 
@@ -236,10 +240,15 @@ class Core:
         self._on_load_failed(LoadFailed(int(ExitCode.INCOMPLETE), why, ""))
 
     def _on_start(self, message: m.Start) -> None:
-        run = (
-            self.run
-        )  # it has been started before if this was said again after a broken connection
-        if run is not None and not run.started and not run.abandoned:
+        run = self.run
+        if run is None:
+            return
+        if run.interval is None:
+            # each agent at another moment, or the broker would hear all of them at once
+            share = crc32(self.settings.agent_id.encode()) / (1 << 32)
+            run.sampled_at = self._now - share * message.report_interval
+        run.interval = message.report_interval
+        if not run.started and not run.abandoned:  # as when this is said again
             run.started = True
             self.decided.append(StartWorkers(message.delay))
 
@@ -333,7 +342,8 @@ class Core:
         run = self.run
         if run is None:
             return
-        if self._now - run.sampled_at >= self.settings.sample_interval:
+        interval = self.settings.sample_interval if run.interval is None else run.interval
+        if self._now - run.sampled_at >= interval:
             run.sampled_at = self._now
             for worker, waiting in run.unacknowledged.items():
                 if worker not in run.ended and len(waiting) < MAX_UNACKNOWLEDGED:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
 
 from loads.broker.actions import Action, Log, ToAgent
 from loads.broker.settings import Settings
 from loads.broker.state import Agent, Run
 from loads.protocol.messages import Message
+
+_Thing = TypeVar("_Thing")
 
 
 class Book:
@@ -38,6 +41,20 @@ class Book:
         agent.link.sent(message)
         agent.liveness.sent = self.now
         self.do(ToAgent(agent.peer, message))
+
+    def each(self, things: Iterable[_Thing], act: Callable[[_Thing], None]) -> None:
+        """See to all of several things, also when that fails for one of them, as only a bug does.
+
+        Raises the first error, in the end.
+        """
+        errors: list[Exception] = []
+        for thing in list(things):
+            try:
+                act(thing)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def log(self, level: Literal["info", "warning"], text: str) -> None:
         """Say something to whoever runs the broker."""

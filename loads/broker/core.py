@@ -86,8 +86,7 @@ class Core:
         elif isinstance(event, WrongVersion):
             self._refuse(event)
         elif isinstance(event, Tick):
-            self._registry.tick()
-            self._runs.tick()
+            self._book.each((self._registry.tick, self._runs.tick), lambda tick: tick())
         if not _changes_no_agent(event):
             self._queue.serve()
         return self.decided

@@ -88,15 +88,17 @@ class Registry:
 
     def tick(self) -> None:
         """Give up those that are silent for too long, and let the others know that we are here."""
+        self._book.each(self._book.agents.values(), self._see_to)
+
+    def _see_to(self, agent: Agent) -> None:
         book = self._book
-        for agent in list(book.agents.values()):
-            if agent.liveness.is_dead(book.now):
-                silence = agent.liveness.silence(book.now)
-                self._forget(agent)
-                book.log("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
-                self._runs.lose(agent, f"was silent for {silence:.0f} s")
-            elif agent.liveness.is_due(book.now):
-                book.tell(agent, m.Heartbeat())
+        if agent.liveness.is_dead(book.now):
+            silence = agent.liveness.silence(book.now)
+            self._forget(agent)
+            book.log("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
+            self._runs.lose(agent, f"was silent for {silence:.0f} s")
+        elif agent.liveness.is_due(book.now):
+            book.tell(agent, m.Heartbeat())
 
     def _forget(self, agent: Agent) -> None:
         del self._book.agents[agent.agent_id]

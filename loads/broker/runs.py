@@ -17,7 +17,6 @@ from loads.broker.state import Agent, Part, Run
 from loads.errors import ExitCode
 from loads.ledger import LOST, Delta, Entry
 from loads.metrics.summary import Status
-from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
 
@@ -49,8 +48,7 @@ class Runs:
             self._book.tell(agent, m.Release(run.run_id))
             self._lose_part(run, part, f"agent {agent.agent_id} came back with other workers")
             return
-        others = (other for other in run.parts.values() if other is not part)
-        if any(not set(message.workers).isdisjoint(other.workers) for other in others):
+        if any(worker in run.ledger.accounts for worker in {*message.workers} - {*part.workers}):
             self._fail(run, ExitCode.BROKER, f"Agent {agent.agent_id} names another's workers.", "")
             return
         part.workers = message.workers
@@ -71,14 +69,20 @@ class Runs:
         run.deadline = self._latest_end(run.plan)
         for agent_id, part in run.parts.items():
             part.state = "running"
-            book.tell(book.agents[agent_id], m.Start(run.run_id, delay))
+            book.tell(book.agents[agent_id], m.Start(run.run_id, delay, self._report_interval(run)))
         book.log("info", f"Run {run.run_id} started on {', '.join(run.parts)}.")
 
     def _start_again(self, run: Run, part: Part, agent: Agent) -> None:
         """The start may have been lost with a connection; who has heard it, goes on."""
         if not any(run.ledger.accounts[worker].last for worker in part.workers):
             run.deadline = self._latest_end(run.plan)  # its load may begin only now
-        self._book.tell(agent, m.Start(run.run_id, 0.0))
+        self._book.tell(agent, m.Start(run.run_id, 0.0, self._report_interval(run)))
+
+    def _report_interval(self, run: Run) -> float:
+        """How often workers report: the more there are, the less often."""
+        settings = self._book.settings
+        workers = sum(len(part.workers) for part in run.parts.values())
+        return max(settings.report_interval, workers / settings.report_rate)
 
     def _latest_end(self, plan: RunPlan) -> float:
         """When a load that starts now must be over: all its groups, a grace each, and slack."""
@@ -104,8 +108,8 @@ class Runs:
             message.reason,
             message.unknown,
         )
-        if run.ledger.merge(delta) is Entry.MERGED:
-            run.unpublished.merge(message.tally)
+        if run.ledger.merge(delta) is Entry.MERGED and (delta.tally.hits or delta.unknown != 0):
+            run.reported[part.agent_id] = None
         last = run.ledger.accounts[message.worker].last
         self._book.tell(agent, m.Acknowledge(run.run_id, message.worker, last))
 
@@ -126,15 +130,14 @@ class Runs:
 
     def publish_all(self, run: Run) -> None:
         """Publish what was not yet, so that no later update holds a part of it."""
-        if run.unpublished:
+        if run.ledger.news:
             self.publish(run)
 
     def publish(self, run: Run) -> None:
         """Let consoles know how a run is."""
         run.number += 1
         run.published_at = self._book.now
-        update = m.Update(run.number, run.view(run.unpublished))
-        run.unpublished = Tally()
+        update = m.Update(run.number, run.tell_changes(self._book.settings.told_agents))
         self._book.do(Publish(run.run_id, update))
 
     # -- ending ----------------------------------------------------------------------------------
@@ -190,14 +193,16 @@ class Runs:
 
     def tick(self) -> None:
         """See to deadlines, and let consoles know that the broker is here."""
-        for run in list(self._book.runs.values()):
-            if run.state == "ended":
-                continue
-            run.elapsed = self._elapsed(run)
-            if self._book.now >= run.deadline:
-                self._overdue(run)
-            elif self._book.now - run.published_at >= self._interval(run):
-                self.publish(run)
+        self._book.each(self._book.runs.values(), self._see_to)
+
+    def _see_to(self, run: Run) -> None:
+        if run.state == "ended":
+            return
+        run.elapsed = self._elapsed(run)
+        if self._book.now >= run.deadline:
+            self._overdue(run)
+        elif self._book.now - run.published_at >= self._interval(run):
+            self.publish(run)
 
     def _interval(self, run: Run) -> float:
         settings = self._book.settings

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 class Settings:
     """How a broker behaves.
 
-    ``epoch`` is what to add to the monotonic clock for the time of day; all others but the texts
-    and numbers of things are in seconds.
+    ``epoch`` is what to add to the monotonic clock for the time of day.  ``report_rate`` is how
+    many reports per second a run may make: with 2,000, each of 1,000 workers reports every half
+    second.  ``told_agents`` is of how many agents an update tells the hits.  Texts and numbers of
+    things aside, all others are in seconds.
     """
 
     version: str = ""
@@ -26,4 +28,7 @@ class Settings:
     queue_interval: float = 1.0  #: between two updates of a run that waits
     max_queued_runs: int = 100
     max_queued_bytes: int = 512 << 20  #: of bundles, each counted once
+    report_interval: float = 0.25
+    report_rate: int = 2_000
+    told_agents: int = 50
     kept_runs: int = 100

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import islice
 
 from loads.ledger import LOST, Ledger
-from loads.metrics.summary import AgentView, QueueView, RunView, State, Status
+from loads.metrics.summary import AgentView, QueueView, RunChanges, RunView, State, Status
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol.dialogue import Link, Side
@@ -52,12 +53,14 @@ class Part:
     """One agent's part of a run.
 
     ``state`` is ``preparing``, ``ready``, ``running``, and in the end ``ended`` or ``lost``.
+    ``told`` is the state that the last update gave.
     """
 
     agent_id: str
     host: str
     state: str = "preparing"
     workers: tuple[str, ...] = ()
+    told: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -72,7 +75,8 @@ class Run:
     which are for people.  ``queue`` is where it waits, while it does.  A run that ``is_check``
     looks after agents and is of no interest later.  ``bundle`` is here until all agents have it.
     ``deadline`` is when the present state must be over; ``number`` that of the last published
-    update, ``unpublished`` what was merged since.
+    update: what the ledger merged since are its news, and ``reported`` the agents
+    whose numbers changed since they were told, those that wait longest first.
     """
 
     run_id: str
@@ -91,7 +95,8 @@ class Run:
     stop_asked: bool = False
     ledger: Ledger = field(default_factory=Ledger)
     number: int = 0
-    unpublished: Tally = field(default_factory=Tally)
+    reported: dict[str, None] = field(default_factory=dict)
+    told_warnings: tuple[str, ...] = ()
     published_at: float = 0.0
     error_code: int = 0
     error: str = ""
@@ -123,12 +128,49 @@ class Run:
             users=self.ledger.users,
             tally=tally,
             agents=tuple(self._agent_view(part) for part in self.parts.values()),
-            warnings=(*self.ledger.losses(), *sorted(self.ledger.total.warnings)),
+            warnings=self._warnings,
             error_code=self.error_code,
             error=self.error,
             hint=self.hint,
             queue=self.queue,
         )
+
+    def tell_changes(self, most: int) -> RunChanges:
+        """What changed since this was last called.
+
+        Agents whose state changed are all told at once, the numbers of others while they are no
+        more than ``most`` agents in all; in the end, of all.
+        """
+        news, warnings = self.ledger.take_news(), self._warnings
+        changed = [part for part in self.parts.values() if part.state != part.told]
+        for part in changed:
+            part.told = part.state
+            self.reported.pop(part.agent_id, None)
+        room = len(self.reported) if self.state == "ended" else max(0, most - len(changed))
+        in_turn = list(islice(self.reported, room))
+        for agent_id in in_turn:
+            del self.reported[agent_id]
+        told = [*changed, *(self.parts[agent_id] for agent_id in in_turn)]
+        is_new, self.told_warnings = warnings != self.told_warnings, warnings
+        return RunChanges(
+            run_id=self.run_id,
+            state=self.state,
+            status=self.status,
+            started=self.started,
+            elapsed=self.elapsed,
+            users=self.ledger.users,
+            tally=news,
+            agents=tuple(self._agent_view(part) for part in told),
+            warnings=warnings if is_new else None,
+            error_code=self.error_code,
+            error=self.error,
+            hint=self.hint,
+            queue=self.queue,
+        )
+
+    @property
+    def _warnings(self) -> tuple[str, ...]:
+        return (*self.ledger.losses(), *sorted(self.ledger.total.warnings))
 
     def _agent_view(self, part: Part) -> AgentView:
         accounts = [self.ledger.accounts[worker] for worker in part.workers]
@@ -139,6 +181,6 @@ class Run:
             host=part.host,
             workers=len(part.workers),
             state=part.state,
-            hits=sum(account.tally.hits for account in accounts),
+            hits=sum(account.hits for account in accounts),
             unknown=sum(known) if len(known) == len(bounds) else None,
         )

@@ -12,6 +12,7 @@ import click
 
 from loads import __version__
 from loads.errors import ExitCode, LoadsError
+from loads.outputs.stream import visible
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -75,6 +76,14 @@ class _CurrentStderr(_StreamHandler):
         raise AttributeError("the stream is standard error")
 
 
+class _OneLine(logging.Formatter):
+    """Writes what peers sent, names above all: it can add no line, and not act on a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
+
 def set_up_logging(debug: bool, logfile: str | None) -> None:
     """Log to ``logfile`` or to standard error, all of it with ``debug``.
 
@@ -86,7 +95,7 @@ def set_up_logging(debug: bool, logfile: str | None) -> None:
         raise LoadsError(
             f"The log file cannot be written: {error}.", "Name another with --logfile."
         ) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("loads")
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)

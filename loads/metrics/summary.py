@@ -6,7 +6,7 @@ The dictionary that :func:`summarise` gives is the format that ``--output json``
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from loads.errors import ExitCode
@@ -91,6 +91,24 @@ class RunView:
     hint: str = ""
     queue: QueueView | None = None
 
+    def after(self, changes: RunChanges) -> RunView:
+        """The run as it is after some changes, but for the numbers: these are to be merged."""
+        told = {agent.agent_id: agent for agent in (*self.agents, *changes.agents)}
+        return replace(
+            self,
+            state=changes.state,
+            status=changes.status,
+            started=changes.started,
+            elapsed=changes.elapsed,
+            users=changes.users,
+            agents=tuple(told.values()),
+            warnings=self.warnings if changes.warnings is None else changes.warnings,
+            error_code=changes.error_code,
+            error=changes.error,
+            hint=changes.hint,
+            queue=changes.queue,
+        )
+
     @property
     def exit_code(self) -> ExitCode:
         """What the command exits with.  What makes a result unusable comes before what is in it."""
@@ -126,6 +144,30 @@ class RunView:
         if self.plan.total_seconds is not None:
             return min(1.0, self.elapsed / self.plan.total_seconds)
         return None
+
+
+@dataclass(frozen=True)
+class RunChanges:
+    """What has changed in a run since another moment.
+
+    ``tally`` is what came since.  ``agents`` are those of which something is told anew, each as it
+    is now.  ``warnings`` are all that there are; None, when they are the same.  The rest is as in
+    :class:`RunView`, and as it is now.
+    """
+
+    run_id: str
+    state: State = "preparing"
+    status: Status = ""
+    started: float = 0.0
+    elapsed: float = 0.0
+    users: int = 0
+    tally: Tally = field(default_factory=Tally)
+    agents: tuple[AgentView, ...] = ()
+    warnings: tuple[str, ...] | None = None
+    error_code: int = 0
+    error: str = ""
+    hint: str = ""
+    queue: QueueView | None = None
 
 
 def latency(histogram: Histogram) -> dict[str, Any]:

@@ -6,11 +6,17 @@ is one kind of number in this project, and it merges.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from loads.metrics import packing
 from loads.metrics.failures import Failure, FailureGroup
 from loads.metrics.series import HIT, TEST, Series, SeriesKey, Verdict, is_error
 from loads.metrics.timeline import Second, Timeline
+
+if TYPE_CHECKING:
+    from loads.metrics.columns import Columns
+
+MAX_HELD = 1 << 20  #: numbers in columns that are held, at 16 bytes each, before they are added up
 
 #: Counts of our own, in the order in which a recorder keeps them.
 COUNTS = (
@@ -37,12 +43,30 @@ class Tally:
     ``timeline``  what ended in which second
     ``elapsed``   seconds from the run's start to the last thing recorded
     ``warnings``  what else whoever reads the result should know
+
+    Series that came in columns stay in columns, and are added up as such when they are needed, many
+    at once.  Only who looks at :attr:`series` makes objects of them.
     """
 
-    __slots__ = ("counters", "counts", "elapsed", "failures", "series", "timeline", "warnings")
+    __slots__ = (
+        "_held",
+        "_series",
+        "_settled_size",
+        "_size",
+        "_totals",
+        "counters",
+        "counts",
+        "elapsed",
+        "failures",
+        "timeline",
+        "warnings",
+    )
 
     def __init__(self) -> None:
-        self.series: dict[SeriesKey, Series] = {}
+        self._series: dict[SeriesKey, Series] = {}
+        self._held: list[Columns] = []  # beside what is in _series
+        self._size = self._settled_size = 0  # of what is held, now and when it was one part
+        self._totals: dict[str, Series] = {}
         self.failures: dict[Failure, FailureGroup] = {}
         self.counters: dict[str, int] = {}
         self.counts: dict[str, int] = {}
@@ -52,8 +76,23 @@ class Tally:
 
     # -- recording ---------------------------------------------------------------------------
 
+    @property
+    def series(self) -> dict[SeriesKey, Series]:
+        """What was measured, by :class:`~loads.metrics.series.SeriesKey`."""
+        if self._held:
+            held = self._settled()[0].series()
+            self._held, self._size, self._settled_size = [], 0, 0
+            self._add(held)
+        return self._series
+
+    @series.setter
+    def series(self, series: dict[SeriesKey, Series]) -> None:
+        self._series, self._held, self._totals = series, [], {}
+        self._size = self._settled_size = 0
+
     def line(self, key: SeriesKey) -> Series:
         """The series of ``key``, made when it is new."""
+        self._totals.clear()  # who asks for a line may record in it
         return self.series.setdefault(key, Series())
 
     def count(self, name: str, by: int = 1) -> None:
@@ -68,23 +107,47 @@ class Tally:
 
     def total(self, kind: str) -> Series:
         """All series of one kind as one."""
-        total = Series()
-        for series in self.of_kind(kind).values():
-            total.merge(series)
-        return total
+        lines = self.of_kind(kind).values()
+        total = self._totals.get(kind)
+        if total is None or total.count != sum(line.count for line in lines):
+            total = self._totals[kind] = Series()
+            for line in lines:
+                total.merge(line)
+        own = Series()
+        own.merge(total)
+        return own
 
     def outcomes(self, kind: str) -> dict[int, int]:
         """How often each outcome happened over all series of one kind; cheaper than a total."""
         outcomes: dict[int, int] = {}
-        for series in self.of_kind(kind).values():
-            for outcome, number in series.outcomes.items():
+        parts = [held.outcomes_by(kind) for held in self._held]
+        parts += [series.outcomes for key, series in self._series.items() if key.kind == kind]
+        for part in parts:
+            for outcome, number in part.items():
                 outcomes[outcome] = outcomes.get(outcome, 0) + number
         return outcomes
 
     @property
+    def columns(self) -> Columns:
+        """The series as columns, all added up."""
+        from loads.metrics.columns import Columns, added
+
+        parts = self._held
+        if self._series or not parts:
+            parts = [*parts, Columns.read(packing.write(self._series))]
+        return parts[0] if len(parts) == 1 else added(parts)
+
+    @property
     def hits(self) -> int:
         """How many hits, whatever their outcome."""
-        return sum(self.outcomes(HIT).values())
+        mine = sum(series.count for key, series in self._series.items() if key.kind == HIT)
+        return mine + sum(held.count(HIT) for held in self._held)
+
+    @property
+    def recorded(self) -> int:
+        """How many hits, tests and timings, of all kinds together."""
+        mine = sum(series.count for series in self._series.values())
+        return mine + sum(held.recorded for held in self._held)
 
     @property
     def verdicts(self) -> dict[Verdict, int]:
@@ -103,14 +166,19 @@ class Tally:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.series or self.failures or self.counters or self.counts or self.warnings)
+        measured = self._series or any(held.rows for held in self._held)
+        return bool(measured or self.failures or self.counters or self.counts or self.warnings)
 
     # -- merging -----------------------------------------------------------------------------
 
     def merge(self, other: Tally) -> None:
         """Add all that ``other`` counted.  ``other`` is not changed."""
-        for key, series in other.series.items():
-            self.line(key).merge(series)
+        self._add(other._series)
+        if other._held:
+            self._held += other._settled()
+            self._size += other._size
+            if self._size > max(MAX_HELD, 2 * self._settled_size):
+                self._settled()
         for failure, group in other.failures.items():
             mine = self.failures.get(failure)
             if mine is None:
@@ -125,6 +193,25 @@ class Tally:
         self.elapsed = max(self.elapsed, other.elapsed)
         self.warnings |= other.warnings
 
+    def _add(self, series: dict[SeriesKey, Series]) -> None:
+        """Merge series, into the totals of their kind as well where those are known."""
+        for key, line in series.items():
+            mine = self._series.get(key)
+            if mine is None:
+                mine = self._series[key] = Series()
+            mine.merge(line)
+            if key.kind in self._totals:
+                self._totals[key.kind].merge(line)
+
+    def _settled(self) -> list[Columns]:
+        """What is held, as a single part."""
+        if len(self._held) > 1:
+            from loads.metrics.columns import added
+
+            self._held = [added(self._held)]
+            self._size = self._settled_size = self._held[0].size
+        return self._held
+
     def copy(self) -> Tally:
         """A tally of its own with the same numbers."""
         twin = Tally()
@@ -133,8 +220,42 @@ class Tally:
 
     def pack(self) -> list[Any]:
         """As plain data, the inverse of :meth:`unpack`."""
+        rows = [[*key, series.pack()] for key, series in sorted(self.series.items())]
+        return [rows, *self._pack()]
+
+    @classmethod
+    def unpack(cls, data: Any) -> Tally:
+        """Raises ``ValueError`` or ``TypeError`` when the data is no tally."""
+        series, *rest = data
+        tally = cls()
+        for kind, name, method, body in series:
+            tally.line(SeriesKey(str(kind), str(name), str(method))).merge(Series.unpack(body))
+        tally._unpack(rest)
+        return tally
+
+    def write(self) -> list[Any]:
+        """As it travels: like :meth:`pack`, with the series in columns."""
+        series = self.columns.write() if self._held else packing.write(self._series)
+        return [series, *self._pack()]
+
+    @classmethod
+    def read(cls, data: Any) -> Tally:
+        """The inverse of :meth:`write`.
+
+        Raises ``ValueError`` or ``TypeError`` when the data is no tally.
+        """
+        from loads.metrics.columns import Columns
+
+        series, *rest = data
+        tally = cls()
+        tally._held = [Columns.read(series)]
+        tally._size = tally._held[0].size
+        tally._unpack(rest)
+        return tally
+
+    def _pack(self) -> list[Any]:
+        """All but the series."""
         return [
-            [[*key, series.pack()] for key, series in sorted(self.series.items())],
             [[*failure, group.pack()] for failure, group in sorted(self.failures.items())],
             dict(sorted(self.counters.items())),
             dict(sorted(self.counts.items())),
@@ -143,30 +264,24 @@ class Tally:
             sorted(self.warnings),
         ]
 
-    @classmethod
-    def unpack(cls, data: Any) -> Tally:
-        """Raises ``ValueError`` or ``TypeError`` when the data is no tally."""
-        series, failures, counters, counts, timeline, elapsed, warnings, *_ = data
-        tally = cls()
-        for kind, name, method, body in series:
-            tally.line(SeriesKey(str(kind), str(name), str(method))).merge(Series.unpack(body))
+    def _unpack(self, data: list[Any]) -> None:
+        failures, counters, counts, timeline, elapsed, warnings, *_ = data
         for kind, type_, message, traceback, body in failures:
             failure = Failure(str(kind), str(type_), str(message), str(traceback))
             group = FailureGroup.unpack(body)
-            if failure in tally.failures:
-                tally.failures[failure].merge(group)
+            if failure in self.failures:
+                self.failures[failure].merge(group)
             else:
-                tally.failures[failure] = group
-        tally.counters = _whole(counters)
-        tally.counts = _whole(counts)
-        tally.timeline = Timeline.unpack(timeline)
+                self.failures[failure] = group
+        self.counters = _whole(counters)
+        self.counts = _whole(counts)
+        self.timeline = Timeline.unpack(timeline)
         if not isinstance(elapsed, int | float) or not 0 <= elapsed < 1e12:
             raise ValueError("elapsed is seconds since the start of the run")
-        tally.elapsed = float(elapsed)
+        self.elapsed = float(elapsed)
         if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
             raise ValueError("warnings are texts")
-        tally.warnings = set(warnings)
-        return tally
+        self.warnings = set(warnings)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tally) and self.pack() == other.pack()
@@ -175,6 +290,6 @@ class Tally:
 
 
 def _whole(data: Any) -> dict[str, int]:
-    if not isinstance(data, dict) or not all(isinstance(n, int) for n in data.values()):
+    if not isinstance(data, dict) or not {int, bool}.issuperset(map(type, data.values())):
         raise ValueError("counters are whole numbers by name")
     return {str(name): number for name, number in data.items()}

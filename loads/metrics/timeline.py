@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any, NamedTuple
 
 
@@ -14,7 +15,7 @@ class Second(NamedTuple):
     test_problems: int = 0  #: tests that failed or errored
 
     def plus(self, other: Second) -> Second:
-        return Second(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Second(*map(add, self, other))
 
 
 class Timeline:
@@ -55,7 +56,8 @@ class Timeline:
         """Raises ``ValueError`` when the data is no timeline."""
         timeline = cls()
         for number, *counts in data:
-            if not all(isinstance(n, int) and n >= 0 for n in (number, *counts)):
+            numbers = (number, *counts)
+            if not {int, bool}.issuperset(map(type, numbers)) or min(numbers) < 0:
                 raise ValueError("a timeline is made of natural numbers")
             timeline.add(number, Second(*counts[: len(Second._fields)]))
         return timeline

@@ -12,6 +12,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -68,7 +69,7 @@ def decode(
                 "Install the same version of Loads on both sides.",
             )
         raise RemoteProtocolError("The peer does not speak this protocol.")
-    cls = next((cls for cls in allowed if _kind(cls) == kind), None)
+    cls = _by_kind(allowed).get(kind)
     if cls is None:
         raise RemoteProtocolError(f"The peer may not send {kind[:40]!r} here.")
     try:
@@ -93,6 +94,11 @@ def _nearest(value: Any) -> int:
 
 def _kind(cls: type[Message]) -> bytes:
     return cls.__name__.encode()
+
+
+@cache
+def _by_kind(allowed: tuple[type[Message], ...]) -> dict[bytes, type[Message]]:
+    return {_kind(cls): cls for cls in allowed}
 
 
 _Fields = tuple[dict[str, Callable[[Any], Any]], dict[str, Callable[[Any], Any]]]
@@ -136,8 +142,10 @@ def _converter(hint: Any) -> _Converter:
         return _exactly(hint)
     if hint is float:
         return _Converter(float, _read_float)
-    if hint in (RunPlan, Tally):
-        return _Converter(hint.pack, hint.unpack)
+    if hint is RunPlan:
+        return _Converter(RunPlan.pack, RunPlan.unpack)
+    if hint is Tally:
+        return _Converter(Tally.write, Tally.read)
     if dataclasses.is_dataclass(hint):
         return _nested(hint)
     return _generic(get_origin(hint), get_args(hint))

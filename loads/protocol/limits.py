@@ -5,13 +5,15 @@ Each check raises ``ValueError``.
 
 from __future__ import annotations
 
-from loads.metrics.summary import RunView
+from loads.metrics.summary import RunChanges, RunView
+from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 
 MAX_ID = 200
 MAX_TEXT = 20_000
 MAX_BUNDLE = 64 << 20  #: bytes of a packed bundle
 MAX_WORKERS = 1_024  #: workers of one agent
+MAX_RECORDED = 1 << 40  #: hits, tests and timings in a report: those of a worker in many days
 END_OF_TIME = 253e9  #: seconds since 1970 that a calendar has room for: until the year 9987
 
 
@@ -57,6 +59,12 @@ def check_counts(*counts: int | None) -> None:
             raise ValueError("a count is not negative")
 
 
+def check_delta(tally: Tally) -> None:
+    """What a worker may have done since its last report, so that no sum of it runs over."""
+    if tally.recorded > MAX_RECORDED:
+        raise ValueError(f"a report records at most {MAX_RECORDED:,} hits, tests and timings")
+
+
 def check_lasting(plan: RunPlan) -> None:
     """A plan whose end can be computed."""
     check_seconds(plan.grace, plan.total_seconds or 0.0)
@@ -64,8 +72,13 @@ def check_lasting(plan: RunPlan) -> None:
 
 def check_view(view: RunView) -> None:
     """A view that can be shown: consoles compute with all of its numbers."""
-    check_ids(view.run_id, *(agent.agent_id for agent in view.agents))
     check_lasting(view.plan)
+    check_changes(view)
+
+
+def check_changes(view: RunView | RunChanges) -> None:
+    """What can be shown of a run beside its plan."""
+    check_ids(view.run_id, *(agent.agent_id for agent in view.agents))
     check_seconds(view.elapsed)
     check_moments(view.started)
     check_counts(view.users)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from loads.metrics.summary import RunView
+from loads.metrics.summary import RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import limits
@@ -100,6 +100,7 @@ class Report(Message):
         limits.check_ids(self.run_id, self.worker)
         limits.check_texts(self.reason)
         limits.check_counts(self.users, self.unknown)
+        limits.check_delta(self.tally)
         if self.sequence < 1:
             raise ValueError("reports count from 1")
 
@@ -211,14 +212,18 @@ class Prepare(Message):
 
 @dataclass(frozen=True)
 class Start(Message):
-    """Start the load ``delay`` seconds after this arrives."""
+    """Start the load ``delay`` seconds after this arrives.
+
+    Each worker is to report every ``report_interval`` seconds while there is something to report.
+    """
 
     run_id: str
     delay: float
+    report_interval: float = 0.25
 
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id)
-        limits.check_seconds(self.delay)
+        limits.check_seconds(self.delay, self.report_interval)
 
 
 @dataclass(frozen=True)
@@ -450,15 +455,19 @@ class Refused(Message):
 
 @dataclass(frozen=True)
 class Update(Message):
-    """Update ``number``, counted from 1, of a run: ``view.tally`` is what came since the last."""
+    """Update ``number``, counted from 1, of a run: what has changed since the one before it.
+
+    The first number of an agent's hits that a console sees may be a few seconds old in a run of
+    many agents: an update tells a part of them in turn.  The last update tells them all.
+    """
 
     number: int
-    view: RunView
+    changes: RunChanges
 
     def __post_init__(self) -> None:
         if self.number < 1:
             raise ValueError("updates count from 1")
-        limits.check_view(self.view)
+        limits.check_changes(self.changes)
 
 
 FROM_AGENT: tuple[type[Message], ...] = (

@@ -119,6 +119,7 @@ class LocalRunner:
             delta = self._supervisor.sample(name)
             if delta is not None:
                 self._ledger.merge(delta)
+        self._ledger.take_news()
         self._outputs.update(self._picture())
 
     def _end(self) -> None:

@@ -18,6 +18,8 @@ from loads.protocol.messages import MAX_BUNDLE, Message
 
 LINGER_MS = 1_000  #: how long a closing socket may take to deliver what was sent
 MAX_MESSAGE = MAX_BUNDLE + (16 << 20)
+# Plain numbers: pyzmq's own loops over frames compute with enumerations, at some microseconds each.
+_NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 QUEUE = 10_000  #: messages that may wait for one peer
 
 # A socket for both versions of IP shows an IPv4 address as one of IPv6 (RFC 4291, section 2.5.5.2).
@@ -73,14 +75,23 @@ class Socket:
         self._socket.close(None if linger else 0)
 
     def _receive(self) -> list[bytes] | None:
+        receive = self._socket.recv
         try:
-            return self._socket.recv_multipart(zmq.NOBLOCK)
+            frame = receive(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
+        frames = [frame.bytes]
+        while frame.more:  # the others are there as well: a message arrives whole
+            frame = receive(_NOBLOCK, copy=False)
+            frames.append(frame.bytes)
+        return frames
 
     def _send(self, frames: Sequence[bytes]) -> bool:
+        send = self._socket.send
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            for frame in frames[:-1]:
+                send(frame, _MORE)
+            send(frames[-1], _NOBLOCK)
             return True
         except (zmq.Again, zmq.ZMQError):
             return False

@@ -269,7 +269,7 @@ class World:
     def _publish(self, update: m.Update) -> None:
         self._updates += 1
         if not self._lossy[self._updates % len(self._lossy)]:
-            self.picture.update(update.number, update.view)
+            self.picture.update(update.number, update.changes)
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ class World:
         if self.picture.is_stale:
             self.ask(m.GetRun(2, "run"))
         if self.picture.number == self.run.number:
-            published = self.run.ledger.total.hits - self.run.unpublished.hits
+            published = self.run.ledger.total.hits - self.run.ledger.news.hits
             assert self.picture.view.tally.hits == published
 
     def befall(self, fault: Fault) -> None:
@@ -337,9 +337,9 @@ class World:
         assert self.is_at_rest
         for name, account in self.run.ledger.accounts.items():
             deltas = self.workers[name].deltas
-            assert account.tally.hits == sum(deltas[: account.last])  # each of them once
+            assert account.hits == sum(deltas[: account.last])  # each of them once
             assert account.last == self.acknowledged.get(name, 0)
-        assert total.hits == sum(a.tally.hits for a in self.run.ledger.accounts.values())
+        assert total.hits == sum(a.hits for a in self.run.ledger.accounts.values())
         assert total.hits <= self.served
         if total.hits < self.served:
             assert self.run.status in ("incomplete", "stopped")

@@ -82,17 +82,18 @@ def test_who_wants_to_end_the_daemon_may(leave):
         Guard(log).handle(Buggy(failing(leave())), broker.Tick(), 0.0)
 
 
-def test_a_broker_with_one_agent_that_it_cannot_handle_serves_the_others(caplog):
-    """The bug is in what the broker thinks of ``b``: it takes ``b``'s link for closed."""
+@pytest.mark.parametrize(("broken", "other"), ["ab", "ba"])
+def test_a_broker_with_one_agent_that_it_cannot_handle_serves_the_others(broken, other, caplog):
+    """The bug is in what the broker thinks of an agent: it takes that one's link for closed."""
     core, guard = BrokerCore(BrokerSettings()), Guard(log)
     for name in ("a", "b"):
         register = m.Register(name, "h", 1, 1, "1")
         guard.handle(core, broker.FromAgent(name.encode(), register), 0.0)
-    link = core.agents["b"].link
+    link = core.agents[broken].link
     link.state = type(link.state).CLOSED
     for now in (1.0, 2.0):
         actions = guard.handle(core, broker.Tick(), now)
-        assert actions == [broker.ToAgent(b"a", m.Heartbeat())]
+        assert actions == [broker.ToAgent(other.encode(), m.Heartbeat())]
     (record,) = caplog.records
     assert record.exc_info[0] is LocalProtocolError
     (pong,) = guard.handle(core, broker.FromClient(b"c", m.Ping(1), "r1"), 3.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from loads.metrics.failures import ERROR, Failure, FailureGroup
 from loads.metrics.series import HIT, TEST, NoAnswer, Phases, SeriesKey, Verdict
-from loads.metrics.summary import AgentView, QueueView, RunView
+from loads.metrics.summary import AgentView, QueueView, RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.metrics.timeline import Second
 from loads.plan import RunPlan
@@ -114,6 +114,22 @@ def _agent_row() -> AgentRow:
     )
 
 
+def _changes() -> RunChanges:
+    view = _view()
+    return RunChanges(
+        run_id=view.run_id,
+        state=view.state,
+        status=view.status,
+        started=view.started,
+        elapsed=view.elapsed,
+        users=view.users,
+        tally=view.tally,
+        agents=view.agents[1:],
+        warnings=view.warnings,
+        queue=view.queue,
+    )
+
+
 EXAMPLES: dict[type[m.Message], m.Message] = {
     type(message): message
     for message in (
@@ -129,7 +145,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.Rejected("The agent speaks LOADS/2.", "Install the same version.", 5),
         m.WhoAreYou(),
         m.Prepare(RUN, _plan(), DIGEST, BUNDLE),
-        m.Start(RUN, 0.1),
+        m.Start(RUN, 0.1, 0.5),
         m.StopLoad(RUN, 30.0),
         m.Acknowledge(RUN, "box-1:0", 7),
         m.Release(RUN),
@@ -147,6 +163,6 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.AgentList(6, (_agent_row(),)),
         m.Purged(7, (RUN,)),
         m.Refused(2, 6, "The run asks for 2 agents.", "Start more with loads-agent."),
-        m.Update(13, _view()),
+        m.Update(13, _changes()),
     )
 }

@@ -112,7 +112,7 @@ class Scene:
         return self
 
     def running(self) -> Scene:
-        self.ready().hears(m.Start("r1", 0.1))
+        self.ready().hears(m.Start("r1", 0.1, self.core.settings.sample_interval))
         return self
 
     def finished(self) -> Scene:

@@ -7,7 +7,7 @@ always hold.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from loads.broker.actions import (
     Action,
@@ -23,6 +23,7 @@ from loads.broker.actions import (
 from loads.broker.core import Core, Settings
 from loads.broker.state import Run
 from loads.metrics.series import HIT, SeriesKey
+from loads.metrics.summary import RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
@@ -54,7 +55,7 @@ def check(core: Core) -> None:
     for run in core.runs.values():
         assert (run.state == "queued") == (run.queue is not None)
         assert run.state != "queued" or not run.parts
-        assert run.ledger.total.hits == sum(a.tally.hits for a in run.ledger.accounts.values())
+        assert run.ledger.total.hits == sum(a.hits for a in run.ledger.accounts.values())
         assert (run.state == "ended") == bool(run.status)
         for part in run.parts.values():
             agent = core.agents.get(part.agent_id)
@@ -80,6 +81,8 @@ class Scene:
         self.logs: list[str] = []
         self.peers: dict[str, bytes] = {}
         self.attempts: dict[str, int] = {}
+        self._shown: dict[str, RunView] = {}  # runs as who heard every update knows them
+        self._before: dict[str, RunView] = {}  # and as they knew them before the last one
 
     # -- events ------------------------------------------------------------------------------
 
@@ -88,6 +91,11 @@ class Scene:
         actions = self.core.handle(event, self.now)
         check(self.core)
         self.logs += [action.text for action in actions if isinstance(action, Log)]
+        for action in actions:
+            if isinstance(action, Publish):
+                before = self._shown.get(action.run_id, RunView(action.run_id, plan()))
+                self._before[action.run_id] = before
+                self._shown[action.run_id] = before.after(action.message.changes)
         return [action for action in actions if not isinstance(action, Log)]
 
     def says(self, name: str, *messages: m.Message) -> list[Action]:
@@ -155,8 +163,17 @@ class Scene:
         return ToAgent(self.peers[name], message)
 
     def published(self, run: Run, tally: Tally | None = None) -> Publish:
-        """The update that was published last, if it had this in it."""
-        return Publish(run.run_id, m.Update(run.number, run.view(tally or Tally())))
+        """The update that was published last, if it had this in it: all that had changed."""
+        view, before = run.view(tally or Tally()), self._before[run.run_id]
+        changes = RunChanges(
+            **{field.name: getattr(view, field.name) for field in fields(RunChanges)}
+        )
+        changes = replace(
+            changes,
+            agents=tuple(agent for agent in view.agents if agent not in before.agents),
+            warnings=None if view.warnings == before.warnings else view.warnings,
+        )
+        return Publish(run.run_id, m.Update(run.number, changes))
 
     def state_of(self, name: str) -> State:
         """Where the broker takes its dialogue with an agent to be."""

@@ -120,4 +120,4 @@ def test_a_list_does_not_change_what_is_published():
     scene.says("a", report("a/0", 1, 7))
     before = run.number
     rows(scene)
-    assert (run.number, run.unpublished) == (before, hits(7))
+    assert (run.number, run.ledger.news) == (before, hits(7))

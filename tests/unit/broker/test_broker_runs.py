@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from loads.broker.actions import Tick, ToClient
+import pytest
+
+from loads.broker.actions import Publish, Tick, ToClient
 from loads.errors import ExitCode
 from loads.protocol import messages as m
 from loads.protocol.dialogue import State
@@ -148,14 +150,14 @@ def test_a_report_that_comes_twice_is_acknowledged_twice_and_counted_once():
     run = scene.runs("a")
     scene.says("a", report("a/0", 1, 5), report("a/0", 2, 5))
     assert scene.says("a", report("a/0", 1, 5)) == [scene.to("a", acknowledge("a/0", 2))]
-    assert run.ledger.total.hits == run.unpublished.hits == 10
+    assert run.ledger.total.hits == run.ledger.news.hits == 10
 
 
 def test_a_report_that_comes_too_early_is_not_counted_until_it_comes_again():
     scene = Scene()
     run = scene.runs("a")
     assert scene.says("a", report("a/0", 2, 3)) == [scene.to("a", acknowledge("a/0", 0))]
-    assert run.ledger.total.hits == run.unpublished.hits == 0
+    assert run.ledger.total.hits == run.ledger.news.hits == 0
     scene.says("a", report("a/0", 1, 4), report("a/0", 2, 3))
     assert run.ledger.total.hits == 7
 
@@ -278,3 +280,51 @@ def test_two_runs_side_by_side_do_not_meet():
     assert (one.state, two.state) == ("ended", "running")
     scene.asks(submit(plan(), request=9), "r3")
     assert scene.core.agents["a"].run_id == "r3"
+
+
+@pytest.mark.parametrize(
+    ("workers", "interval"),
+    [
+        pytest.param(2, 0.25, id="few report often"),
+        pytest.param(500, 0.25, id="as many as can do that"),
+        pytest.param(1000, 0.5, id="more report less often"),
+    ],
+)
+def test_how_often_workers_report_depends_on_how_many_they_are(workers, interval):
+    scene = Scene(report_rate=2000)
+    scene.prepares("a")
+    (started,) = scene.says("a", m.Ready("r1", tuple(f"a/{n}" for n in range(workers))))
+    assert started == scene.to("a", m.Start("r1", 0.1, interval))
+
+
+def test_an_update_tells_the_hits_of_some_agents_in_turn_and_the_last_one_of_all():
+    names = "abcde"
+    scene = Scene(told_agents=2)
+    run = scene.runs(*names)
+    scene.now += 1
+    scene.feed(Tick())  # tells that all are running
+    shown = {}
+    for round_ in (1, 2, 3):
+        for name in names:
+            scene.says(name, report(f"{name}/0", round_, 10))
+        scene.now += 0.25
+        (update,) = scene.feed(Tick())
+        assert len(update.message.changes.agents) == 2
+        shown |= {agent.agent_id: agent.hits for agent in update.message.changes.agents}
+    assert shown == {"a": 30, "b": 10, "c": 20, "d": 20, "e": 30}  # who waits longest is next
+    for name in names:
+        actions = scene.ends(name)
+    update = next(action for action in reversed(actions) if isinstance(action, Publish))
+    told_last = {agent.agent_id: agent.hits for agent in update.message.changes.agents}
+    assert shown | told_last == dict.fromkeys(names, 30)
+    assert run.state == "ended"
+
+
+def test_a_state_that_changes_is_told_at_once_of_all_agents():
+    names = "abcde"
+    scene = Scene(told_agents=2)
+    scene.runs(*names)
+    scene.now += 0.25
+    (update,) = scene.feed(Tick())
+    assert {agent.state for agent in update.message.changes.agents} == {"running"}
+    assert len(update.message.changes.agents) == 5

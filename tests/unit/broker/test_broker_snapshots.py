@@ -56,7 +56,7 @@ def test_snapshot_and_later_updates_come_to_the_total(steps):
         for action in actions:
             if isinstance(action, Publish):
                 assert action.message.number not in updates
-                updates[action.message.number] = action.message.view.tally
+                updates[action.message.number] = action.message.changes.tally
             elif isinstance(action, ToClient):
                 snapshots[action.message.number] = action.message.view.tally.copy()
     assert sorted(updates) == list(range(min(updates), run.number + 1))

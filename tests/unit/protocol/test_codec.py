@@ -10,15 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loads.errors import RemoteProtocolError
-from loads.metrics.summary import AgentView, RunView
+from loads.metrics.histogram import bucket_of
+from loads.metrics.series import HIT, SeriesKey
+from loads.metrics.summary import AgentView, RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
+from loads.protocol import limits
 from loads.protocol import messages as m
 from loads.protocol.codec import PROTOCOL, VERSION, VersionMismatch, decode, encode
 from tests.unit.protocol.messages_strategies import BY_KIND, messages
 from tests.unit.strategies import damaged, garbage, quick, run_plans, tallies
 
 PLAN = RunPlan("test_shop", agents=1)
+KEY = SeriesKey(HIT, "http://host/", "GET")
 KINDS = [pytest.param(cls, id=cls.__name__) for cls in m.ALL]
 
 #: A message of each kind as small as it can be, and so with all its defaults.
@@ -26,7 +30,7 @@ SMALLEST: dict[type[m.Message], dict[str, object]] = {
     m.Register: {"agent_id": "a", "host": "h", "pid": 1, "workers": 1, "version": "1"},
     m.Ready: {"run_id": "r", "workers": ["w"]},
     m.CannotRun: {"run_id": "r", "code": 2, "message": "no"},
-    m.Report: {"run_id": "r", "worker": "w", "sequence": 1, "tally": Tally().pack()},
+    m.Report: {"run_id": "r", "worker": "w", "sequence": 1, "tally": Tally().write()},
     m.Finished: {"run_id": "r"},
     m.Bye: {},
     m.Heartbeat: {},
@@ -61,7 +65,7 @@ SMALLEST: dict[type[m.Message], dict[str, object]] = {
     m.AgentList: {"request": 1, "agents": []},
     m.Purged: {"request": 1, "run_ids": []},
     m.Refused: {"request": 1, "code": 6, "message": "no"},
-    m.Update: {"number": 1, "view": {"run_id": "r", "plan": PLAN.pack()}},
+    m.Update: {"number": 1, "changes": {"run_id": "r"}},
 }
 
 
@@ -141,13 +145,13 @@ def test_unknown_fields_are_a_newer_peers(cls):
 )
 def test_unknown_fields_are_ignored_at_every_depth(path):
     agent = AgentView("a", "h", 2, "running", 10, None)
-    message = m.Update(1, RunView("r", PLAN, agents=(agent,)))
+    message = m.RunSnapshot(1, 1, RunView("r", PLAN, agents=(agent,)))
     body = msgpack.unpackb(encode(message)[2])
     inner = body
     for step in path:
         inner = inner[step]
     inner["added_in_2031"] = 1
-    assert decode(framed(m.Update, body)) == message
+    assert decode(framed(m.RunSnapshot, body)) == message
 
 
 # -- what a peer may not send ----------------------------------------------------------------------
@@ -208,11 +212,11 @@ def test_a_field_of_another_type_is_the_peers_error(cls, name):
         pytest.param(m.Welcome, {"heartbeat": 1, "timeout": float("-inf")}, id="less than all"),
         pytest.param(
             m.Update,
-            {"number": 1, "view": {"run_id": "r", "plan": PLAN.pack(), "elapsed": float("inf")}},
-            id="a view for ever",
+            {"number": 1, "changes": {"run_id": "r", "elapsed": float("inf")}},
+            id="changes for ever",
         ),
-        pytest.param(m.Update, {"number": 1, "view": []}, id="a list is no view"),
-        pytest.param(m.Update, {"number": 1, "view": {}}, id="a view without anything"),
+        pytest.param(m.Update, {"number": 1, "changes": []}, id="a list is no changes"),
+        pytest.param(m.Update, {"number": 1, "changes": {}}, id="changes of no run"),
     ],
 )
 def test_a_body_that_is_not_the_kinds_is_the_peers_error(cls, body):
@@ -417,9 +421,19 @@ def test_what_several_peers_reported_can_be_sent_on():
     for _ in range(3):
         tally = Tally()
         tally.counters["bytes"] = (1 << 63) - 1
+        tally.line(KEY).record((1 << 63) - 1, 200, sent=(1 << 63) - 1)
         message = decode(encode(m.Report("r", "w", 1, tally)))
         total.merge(message.tally)
-    assert decode(encode(m.Update(1, RunView("r", PLAN, tally=total))))
+    assert decode(encode(m.Update(1, RunChanges("r", tally=total)))).changes.tally.hits == 3
+
+
+def test_a_report_of_more_than_can_be_is_refused():
+    tally = Tally()
+    tally.line(KEY).record(1000, 200)
+    tally.line(KEY).latency.counts = {bucket_of(1000): limits.MAX_RECORDED + 1}
+    tally.line(KEY).outcomes = {200: limits.MAX_RECORDED + 1}
+    with pytest.raises(ValueError, match="records"):
+        m.Report("r", "w", 1, tally)
 
 
 def test_text_without_a_utf8_form_can_be_sent():
