@@ -68,13 +68,14 @@ class Program:
 
     def wait(self, seconds: float) -> None:
         """Wait for its end.  Raises :class:`BenchmarkError` unless that comes, with status 0."""
-        exit_of = os.pidfd_open(self.pid)  # Popen.wait() with a timeout looks only now and then
-        try:
-            ended = select.select([exit_of], [], [], seconds)[0]
-        finally:
-            os.close(exit_of)
-        if not ended:
-            raise BenchmarkError(f"{self.name} did not end.{self._last_words()}")
+        if self.code is None:
+            exit_of = os.pidfd_open(self.pid)  # Popen.wait() looks only now and then
+            try:
+                ended = select.select([exit_of], [], [], seconds)[0]
+            finally:
+                os.close(exit_of)
+            if not ended:
+                raise BenchmarkError(f"{self.name} did not end.{self._last_words()}")
         if self._popen.wait():
             raise self.failed()
 

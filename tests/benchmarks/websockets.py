@@ -69,25 +69,22 @@ class EchoServer:
 
 def round_trips(folder: Path, cores: Cores, seconds: float) -> dict[str, float]:
     """Echoes a second: by the clock, and by the processor time of Loads."""
-    options = ("--users", USERS, "--duration", seconds)
+    options = ("--users", USERS, "--duration", seconds + 1)
     with EchoServer(folder, cores.target) as server:
         options += ("--server-url", server.url)
         with Runner(folder, _ECHO, *options, cores=cores.generator) as runner:
-            cpu = 0.0
-            while runner.code is None:  # the last reading is that of its end, nearly
-                cpu = max(cpu, cpu_seconds(family(runner.pid)))
-                time.sleep(0.05)
+            runner.until(lambda: server.counts()["messages"] >= USERS, "the first messages")
+            everyone, count = family(runner.pid), server.counts()["messages"]
+            at, cpu, busy = time.monotonic(), cpu_seconds(everyone), cpu_seconds([server.pid])
+            time.sleep(seconds)
+            now, count = time.monotonic(), server.counts()["messages"] - count
+            cpu, busy = cpu_seconds(everyone) - cpu, cpu_seconds([server.pid]) - busy
             summary = runner.summary()
-        busy = cpu_seconds([server.pid])
-        counts = server.counts()
-    sockets, duration = summary["websockets"], summary["duration"]
+        counts, sockets = server.counts(), summary["websockets"]
     check("messages", counts["messages"], sockets["messages_received"])
     check("sockets", counts["opened"], sockets["opened"])
-    return {
-        "rate": counts["messages"] / duration,
-        "per_cpu": counts["messages"] / cpu,
-        "target_busy": busy / duration,
-    }
+    length = now - at
+    return {"rate": count / length, "per_cpu": count / cpu, "target_busy": busy / length}
 
 
 def idle(folder: Path, cores: Cores, sockets: int) -> int:
