@@ -26,10 +26,9 @@ from tests.benchmarks import machine, memory, startup, table, websockets
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.http import Bench
 from tests.benchmarks.peers import PEERS
-from tests.benchmarks.program import BenchmarkError
+from tests.benchmarks.program import BenchmarkError, end_all
 
 ROOT = Path(__file__).parents[2]
-MANY = 10_000  #: users, and web sockets
 BROKER = "tests.benchmarks.broker_scale"
 
 
@@ -39,8 +38,18 @@ class Session:
 
     bench: Bench
     seconds: float
+    many: int  #: users, and web sockets, where it is about memory
     cores: machine.Cores
     results: dict[str, Any] = field(default_factory=dict)
+
+    def measure(self, sections: Sequence[str]) -> None:
+        """One section after the other; one that fails is a problem, and not the end."""
+        for name in sections:
+            try:
+                SECTIONS[name](self)
+            except BenchmarkError as error:
+                say(f"{name}: {error}")
+                self.results["problems"].append(f"{name}: {error}")
 
     def http(self) -> None:
         """Requests per second, beside peers."""
@@ -55,21 +64,22 @@ class Session:
         for number in range(1, self.bench.rounds + 1):
             say(f"Web sockets, round trips: round {number} of {self.bench.rounds}")
             found["round_trips"].append(in_folder(websockets.round_trips, self.cores, self.seconds))
-        for sockets in (10, MANY):
+        for sockets in (100, self.many):
             say(f"Web sockets, idle: {sockets:,}")
             found["idle"][str(sockets)] = in_folder(websockets.idle, self.cores, sockets)
 
     def memory(self) -> None:
         """What users take, each with a connection."""
         found = self.results["memory"] = {}
-        for users in (10, 1_000, MANY):
+        for users in sorted({10, min(1_000, self.many), self.many}):
             say(f"Memory of {users:,} users")
             found[str(users)] = in_folder(memory.of_users, self.cores, users)
 
     def startup(self) -> None:
         """One test, one hit, from start to exit."""
-        say("Start-up, ten times")
-        self.results["startup"] = in_folder(startup.of_commands, self.cores, 10, self.bench)
+        times = 3 * self.bench.rounds + 1
+        say(f"Start-up, {times} times")
+        self.results["startup"] = in_folder(startup.of_commands, self.cores, times, self.bench)
 
     def workers(self) -> None:
         """What a second worker adds."""
@@ -121,24 +131,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine.raise_descriptors()
     cases = [case for case in CASES if case.name in (options.case or [c.name for c in CASES])]
     bench = Bench(cases, options.rounds, options.seconds, options.peer, options.programs)
-    session = Session(bench, options.seconds, machine.cores())
+    session = Session(bench, options.seconds, options.many, machine.cores())
     session.results["when"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     session.results["machine"] = machine.describe()
-    session.results["problems"] = problems = []
+    problems = session.results["problems"] = []
     if not session.cores.apart:
         problems.append("Target and generator share one core: there is only one.")
     names = options.sections or (["http"] if options.case or options.peer else list(SECTIONS))
     code = 0
-    try:
-        for name in names:
-            try:
-                SECTIONS[name](session)
-            except BenchmarkError as error:
-                say(f"{name}: {error}")
-                problems.append(f"{name}: {error}")
-    except KeyboardInterrupt:
-        problems.append("Interrupted: this is what was measured until then.")
-        code = 130
+    with tempfile.TemporaryDirectory(prefix="loads-bench-") as folder:
+        tempfile.tempdir = folder  # an interrupt at any point leaves nothing behind
+        try:
+            session.measure(names)
+        except KeyboardInterrupt:
+            problems.append("Interrupted: this is what was measured until then.")
+            code = 130
+        finally:
+            end_all()
     text = table.report(session.results)
     print(text)
     _write(options.json, json.dumps(session.results, indent=1) + "\n")
@@ -158,7 +167,7 @@ def _options() -> argparse.ArgumentParser:
         def parse(text: str) -> list[str]:
             chosen = text.replace(",", " ").split()
             for name in chosen:
-                if name not in known:
+                if not any(each.startswith(name) for each in known):
                     raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
             return chosen
 
@@ -174,10 +183,11 @@ def _options() -> argparse.ArgumentParser:
         choices=[*SECTIONS, []],
         help=f"of {', '.join(SECTIONS)}; all by default, and http where a peer or case is given",
     )
-    add("--peer", type=names(peers), default=[], help=f"of {', '.join(peers)}")
+    add("--peer", type=names(peers), default=[], help=f"of {', '.join(peers)}, or how they begin")
     add("--case", type=names(cases), default=[], help=f"of {', '.join(cases)}")
     add("--rounds", type=int, default=3, help="of each comparison (default: 3)")
     add("--seconds", type=float, default=2.0, help="that each generator is measured (default: 2)")
+    add("--many", type=int, default=10_000, help="users whose memory is taken (default: 10,000)")
     add(
         "--programs",
         type=Path,

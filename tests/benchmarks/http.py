@@ -59,7 +59,7 @@ class Bench:
     cases: Sequence[Case]
     rounds: int
     seconds: float
-    peers: Sequence[str]  #: names; all that there are, where it is empty
+    peers: Sequence[str]  #: how their names begin; all that there are, where it is empty
     programs: Path  #: the directory with the peers from PyPI
 
     def readings(self, cores: Cores, say: Callable[[str], None]) -> Iterator[Reading]:
@@ -76,8 +76,8 @@ class Bench:
     def entrants(self, case: Case) -> list[Peer]:
         """Who takes part in a case: who was asked for, or else who is common or it is the first."""
         able = [peer for peer in PEERS if peer.can(case)]
-        if self.peers:
-            return [peer for peer in able if peer.name in self.peers]
+        if self.peers:  # Loads is what they are compared with
+            return [p for p in able if p is PEERS[0] or p.name.startswith(tuple(self.peers))]
         return [peer for peer in able if peer.common or case is CASES[0]]
 
     def find(self, peer: Peer) -> str | None:

@@ -96,14 +96,23 @@ class Program:
     def kill(self) -> None:
         """End it and all that it has started."""
         if self._popen.poll() is None:
-            for pid in family(self.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _kill(family(self.pid))
             self._popen.wait()
 
     def _last_words(self) -> str:
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         return f" It said: {lines[-1][:200]}" if lines else ""
+
+
+def end_all() -> None:
+    """End what an interrupt has left: all that we have started, and all that those have."""
+    _kill(family(os.getpid())[1:])
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:

@@ -32,7 +32,8 @@ from loads.case import TestCase
 
 class TestIdle(TestCase):
     def test_it(self):
-        ws = self.create_ws(self.server_url)
+        for _ in range(100):
+            self.create_ws(self.server_url)
         while not os.path.exists("over"):
             time.sleep(1)
 """
@@ -88,8 +89,11 @@ def round_trips(folder: Path, cores: Cores, seconds: float) -> dict[str, float]:
 
 
 def idle(folder: Path, cores: Cores, sockets: int) -> int:
-    """Bytes of memory of a worker with so many open sockets on which nothing is said."""
-    options = ("--users", sockets, "--hits", 1, "--workers", 1)
+    """Bytes of memory of a worker with so many open sockets on which nothing is said.
+
+    Each user has 100 of them, so that it is sockets that are weighed, and not users.
+    """
+    options = ("--users", sockets // 100, "--hits", 1, "--workers", 1)
     with EchoServer(folder, cores.target) as server:
         options += ("--server-url", server.url)
         with Runner(folder, _IDLE, *options, cores=cores.generator) as runner:
