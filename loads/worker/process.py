@@ -190,6 +190,8 @@ class Worker:
 def main(commands_fd: int) -> int:
     """Run one job; the commands come from the file descriptor ``commands_fd``."""
     sys.argv[1:] = []  # our command line is none of the test's business
+    # where each greenlet was spawned is half a kilobyte of it, for a report that nobody asks for
+    gevent.config.track_greenlet_tree = False
     worker = Worker(Commands(commands_fd))
     worker.run()
     sys.stdout.flush()
