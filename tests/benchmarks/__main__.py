@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options().parse_args(argv)
     machine.raise_descriptors()
     cases = [case for case in CASES if case.name in (options.case or [c.name for c in CASES])]
-    bench = Bench(cases, options.rounds, options.seconds, options.peer, options.programs)
+    bench = Bench(cases, options.rounds, options.seconds, options.peer, options.programs.absolute())
     session = Session(bench, options.seconds, options.many, machine.cores())
     session.results["when"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     session.results["machine"] = machine.describe()

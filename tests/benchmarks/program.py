@@ -21,7 +21,10 @@ class BenchmarkError(Exception):
 
 
 class Program:
-    """A program with its output in a file; to be used in a ``with`` statement."""
+    """A program with its output in a file; to be used in a ``with`` statement.
+
+    Raises :class:`BenchmarkError` when it cannot be started.
+    """
 
     def __init__(
         self,
@@ -35,15 +38,18 @@ class Program:
         self.name = Path(str(args[0])).name
         self._log = log
         with log.open("wb") as out, on_cores(cores):
-            self._popen = subprocess.Popen(
-                [str(arg) for arg in args],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=cwd,
-                env={**_environment(), **(env or {})},
-                start_new_session=True,  # Ctrl-C is ours to handle
-            )
+            try:
+                self._popen = subprocess.Popen(
+                    [str(arg) for arg in args],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    cwd=cwd,
+                    env={**_environment(), **(env or {})},
+                    start_new_session=True,  # Ctrl-C is ours to handle
+                )
+            except OSError as error:
+                raise BenchmarkError(f"{self.name} cannot be started: {error}") from error
         self.pid = self._popen.pid
 
     def __enter__(self) -> Program:
