@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-bench
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers unit tests docs clean
+.PHONY: help demo test check format lint types layers unit tests docs bench clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +42,15 @@ tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
 docs: $(VENV)/.dev ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
+bench: $(VENV)/.loads $(PEERS)/.peers ## Compare the speed with other generators (PEER= CASE= ROUNDS= SECONDS= SECTION= TABLE=)
+	@mkdir -p build/bench
+	@$(BIN)/python -m tests.benchmarks $(SECTION) --programs $(PEERS)/bin \
+	    $(if $(PEER),--peer $(PEER)) $(if $(CASE),--case $(CASE)) \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+	    --json build/bench/results.json --text build/bench/table.txt $(if $(TABLE),--text $(TABLE))
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) docs/_build build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) docs/_build build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -51,6 +59,13 @@ $(VENV)/bin/python:
 $(VENV)/.loads: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Loads into $(VENV) ..."
 	@$(PIP) install --editable .
+	@touch $@
+
+# The peers have requirements of their own, so they get an environment of their own.
+$(PEERS)/.peers: pyproject.toml
+	@echo "Installing the generators to compare with into $(PEERS) ..."
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python

@@ -12,7 +12,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from loads import __version__
+from loads import __version__, descriptors
 from loads.agent.actions import (
     BoxLoad,
     BrokerVersion,
@@ -84,6 +84,7 @@ class Server:
     def run(self) -> None:
         """Serve until asked to leave.  Raises :class:`LoadsError` when the broker sends it away."""
         _sweep()
+        descriptors.raise_limit()  # a few for each worker
         with Reactor(self._clock) as reactor:
             self._reactor = reactor
             reactor.on_readable(self._socket, self._read)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from loads import __version__
+from loads import __version__, descriptors
 from loads.broker.actions import (
     Event,
     FromAgent,
@@ -82,6 +82,7 @@ class Server:
 
     def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT; ``started`` is called when that begins."""
+        descriptors.raise_limit()  # one for each agent and each console
         with Reactor(self._clock) as reactor:
             reactor.on_readable(self._frontend, self._read_frontend)
             reactor.on_readable(self._backend, self._read_backend)

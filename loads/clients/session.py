@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from requests.utils import resolve_proxies
 
-from loads.clients import phases
+from loads.clients import adapters, phases
 from loads.clients.hits import Choices, no_answer, series_key
 from loads.clients.redirects import follow
 from loads.metrics.series import FIRST_STATUS, NoAnswer
@@ -62,6 +62,7 @@ def measure(fast: bool = False) -> None:
     """
     requests.Session.send = _send  # type: ignore[method-assign, assignment]
     if fast:
+        adapters.save_memory()
         from loads.clients.fast import close, request, send  # noqa: PLC0415 - imports gevent
 
         def _send_fast(

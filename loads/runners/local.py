@@ -6,6 +6,7 @@ import socket
 import uuid
 from dataclasses import replace
 
+from loads import descriptors
 from loads.clock import Clock
 from loads.errors import error_from
 from loads.ledger import Ledger
@@ -57,6 +58,7 @@ class LocalRunner:
 
         Raises :class:`LoadsError` when the test cannot be loaded.
         """
+        descriptors.raise_limit()  # a few for each worker
         with Reactor(self._clock) as reactor:
             self._reactor = reactor
             Interrupts(reactor, self._stop, self._stop_at_once)

@@ -18,6 +18,7 @@ import gevent
 from gevent import monkey
 from gevent.event import Event
 
+from loads import descriptors
 from loads.case import Settings
 from loads.clients.hits import Choices, exact_name
 from loads.clients.instrument import measure
@@ -129,11 +130,20 @@ class Worker:
             return
         with fixtures(tests, job.root, self._recorder) as usable:
             users = Users(job.plan, job.segment, usable, job.root, self._recorder)
+            self._warn_of_shortage()
             self.tell(WorkerReady())
             if not job.verbose:  # somebody who debugs stops the worker on purpose
                 Watchdog(job.root, self._warn_of_blocking).start()
             self._obey(users)
         self.tell(WorkerEnded())
+
+    def _warn_of_shortage(self) -> None:
+        """In the same words in every worker of a segment's size, so that it is said once."""
+        plan, segments = self._job.plan, self._job.segment.count
+        users = -(-max(plan.users) // segments)
+        shortage = descriptors.shortage(users, descriptors.raise_limit())
+        if shortage:
+            self.tell(Warned(shortage))
 
     def _warn_of_blocking(self, where: str) -> None:
         self.tell(
@@ -180,6 +190,8 @@ class Worker:
 def main(commands_fd: int) -> int:
     """Run one job; the commands come from the file descriptor ``commands_fd``."""
     sys.argv[1:] = []  # our command line is none of the test's business
+    # where each greenlet was spawned is half a kilobyte of it, for a report that nobody asks for
+    gevent.config.track_greenlet_tree = False
     worker = Worker(Commands(commands_fd))
     worker.run()
     sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,14 +27,23 @@ class NameServer:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.down = False
+        self.raises: BaseException | None = None  # once
+        self.is_asked, self.answer_now = threading.Event(), threading.Event()
+        self.answer_now.set()
 
     def __call__(
         self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> list[Any]:
         self.asked.append((host, port, family, type, proto, flags))
+        number = len(self.asked)
+        self.is_asked.set()
+        self.answer_now.wait()
+        raises, self.raises = self.raises, None
+        if raises is not None:
+            raise raises
         if self.down:
             raise socket.gaierror(-2, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"10.0.0.{len(self.asked)}", port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"10.0.0.{number}", port))]
 
 
 @pytest.fixture
@@ -138,3 +148,64 @@ def test_a_test_that_patches_again_changes_nothing() -> None:
         assert socket.getaddrinfo is before
     """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["found", "not found"])
+def test_those_who_ask_at_once_share_one_look_up(
+    server: NameServer, recorded: RecorderReader, monkeypatch: pytest.MonkeyPatch, down: bool
+) -> None:
+    """A thousand users that start together are one question to the name server."""
+    names.measure(once=True)
+    server.down = down
+    server.answer_now.clear()
+    waiting, said = threading.Semaphore(0), []
+    wait_for = names._wait_for
+
+    def announced(lookup: names._Lookup) -> Any:
+        waiting.release()
+        return wait_for(lookup)
+
+    def ask() -> None:
+        try:
+            said.append(address(HOST, 80))
+        except socket.gaierror as error:
+            said.append(str(error.errno))
+
+    monkeypatch.setattr(names, "_wait_for", announced)
+    asking = [threading.Thread(target=ask) for _ in range(10)]
+    for thread in asking:
+        thread.start()
+    for _ in range(9):
+        assert waiting.acquire(timeout=60), "they all ask by themselves"
+    server.answer_now.set()
+    for thread in asking:
+        thread.join()
+    assert said == ["-2" if down else "10.0.0.1"] * 10
+    assert len(server.asked) == 1
+    ((_, series),) = recorded.read().series.items()
+    assert series.count == 1
+
+
+def test_a_look_up_that_was_cut_is_made_again_by_those_who_waited(server: NameServer) -> None:
+    """A user that is cut takes nobody's answer with it."""
+    names.measure(once=True)
+    server.answer_now.clear()
+    cut, said = threading.Event(), []
+
+    def be_cut() -> None:
+        server.raises = SystemExit()
+        with pytest.raises(SystemExit):
+            address(HOST, 80)
+        cut.set()
+
+    first = threading.Thread(target=be_cut)
+    first.start()
+    server.is_asked.wait()
+    second = threading.Thread(target=lambda: said.append(address(HOST, 80)))
+    second.start()
+    server.answer_now.set()
+    first.join()
+    second.join()
+    assert cut.is_set()
+    assert said == ["10.0.0.2"]
+    assert len(server.asked) == 2

@@ -1,0 +1,76 @@
+"""Runs under limits of descriptors that are too low, and low at first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.cluster import Cluster, Result, site
+from tests.e2e.stage import COMMANDS, Process, Stage
+from tests.e2e.targets import Target
+from tests.e2e.waiting import until
+
+USERS = 200
+
+
+def start_limited(stage: Stage, soft: int, hard: int, command: str, *options: object) -> Process:
+    """Start one of our commands from a shell that has set these limits."""
+    limits = f"ulimit -Sn {soft} && ulimit -Hn {hard}"
+    words = " ".join(map(str, (COMMANDS / command, *options)))
+    return stage.start(command, "/bin/sh", "-c", f"{limits} && exec {words}")
+
+
+def soft_limit(process: Process) -> int:
+    """How many descriptors a process may have."""
+    lines = Path(f"/proc/{process.pid}/limits").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("Max open files"))
+    return int(line.split()[3])
+
+
+def run_limited(stage: Stage, target: Target, soft: int, hard: int) -> Result:
+    """A run of 200 users, all connected at once, from a shell that has set these limits."""
+    stage.write("test_site.py", site("/slow/2"))
+    summary = stage.root / "summary.json"
+    plan = ("test_site", "-u", USERS, "--hits", 1, "--workers", 1, "--server-url", target.url)
+    outputs = ("--output", "console", "--output", "json", "--output-json-filename", summary)
+    process = start_limited(stage, soft, hard, "loads-runner", *plan, *outputs)
+    return Result(process.wait(), process.out, process.err, summary)
+
+
+def test_the_soft_limit_is_raised_to_the_hard_one(stage: Stage, target: Target) -> None:
+    result = run_limited(stage, target, 100, 1_000)
+    assert result.code == 0
+    assert result.hits == target.hits == target.connections == USERS
+    assert result.summary["warnings"] == []
+
+
+def test_a_hard_limit_that_is_too_low_is_told_with_its_remedy(stage: Stage, target: Target) -> None:
+    """What fails for want of a descriptor is an error, and counted; the target never saw it."""
+    result = run_limited(stage, target, 100, 100)
+    (warning,) = result.summary["warnings"]
+    assert "may have 100 files and connections open, and its 200 users need 264" in warning
+    assert "ulimit -n 264" in warning
+    assert warning in " ".join(result.out.split())
+    assert result.code == 1
+    answered = sum(url["status"].get("200", 0) for url in result.summary["urls"])
+    assert 0 < answered == target.hits < USERS
+    assert result.hits == result.summary["hits"]["errors"] + answered == USERS
+
+
+def test_an_agents_low_limit_is_told_to_who_started_the_run(stage: Stage, target: Target) -> None:
+    stage.write("test_site.py", site("/slow/2"))
+    cluster = Cluster(stage, agents=0)
+    agent = start_limited(stage, 100, 100, "loads-agent", "--workers", 1)
+    agent.says("Registered with the broker")
+    result = cluster.run("test_site", "-u", USERS, "-a", 1, "--server-url", target.url)
+    (warning,) = result.summary["warnings"]
+    assert "its 200 users need 264" in warning
+    assert result.code == 1
+
+
+def test_daemons_raise_their_limits(stage: Stage) -> None:
+    broker = start_limited(stage, 100, 1_000, "loads-broker")
+    broker.says("loads-broker is ready")
+    agent = start_limited(stage, 100, 1_000, "loads-agent", "--workers", 1)
+    agent.says("Registered with the broker")
+    for daemon in (broker, agent):
+        until(lambda daemon=daemon: soft_limit(daemon) == 1_000, "the limit to be raised")
