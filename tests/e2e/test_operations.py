@@ -208,7 +208,7 @@ def test_a_broker_that_is_gone_leaves_what_was_seen_of_the_run(
 ) -> None:
     """As the result of a run that was not followed to its end; Ctrl-C does not wait for it."""
     cluster = Cluster(stage, 0)
-    agent = stage.start("agent", "loads-agent", "--workers", 1, "--orphan-timeout", 1)
+    agent = stage.start("agent", "loads-agent", "--workers", 1, "--orphan-timeout", 5)
     agent.says("Registered with the broker")
     runner = cluster.start("test_slow", "-a", 1, "--hits", 10**6, "--server-url", target.url)
     until(lambda: target.hits > 50, "hits")
