@@ -85,20 +85,37 @@ def test_a_run_that_is_left_at_once_and_followed_later(stage: Stage, target: Tar
     assert cluster.broker.code is None
 
 
+#: Half of the way is open; the rest is behind a gate.
+FAR = """
+    from loads.case import TestCase
+
+    class TestFar(TestCase):
+        calls = 0
+
+        def test_far(self):
+            self.calls += 1
+            path = "/slow/0.005" if self.calls <= 50 else "/gate"
+            self.session.get(self.server_url + path)
+"""
+
+
 def test_all_see_the_same_who_stay_who_come_late_and_who_come_back(
     stage: Stage, target: Target
 ) -> None:
+    stage.write("test_far.py", FAR)
     cluster = Cluster(stage, 2)
     options = ("-u", 4, "--hits", 100, "--server-url", target.url)
-    stayed = cluster.start("test_slow", *options)
+    stayed = cluster.start("test_far", *options)
     until(lambda: target.hits > 20, "some hits")
     came_back = attached(stage)
     came_back.process.says("2 agents x 4 users")
     came_back.process.signal(signal.SIGHUP)
     assert came_back.wait().code == 0
     assert "Detached: run" in came_back.process.out
-    until(lambda: target.hits > 200, "more hits")
+    until(lambda: target.counts["/gate"] == 8, "all users at the gate")
     late = attached(stage)
+    late.process.says("2 agents x 4 users")
+    target.open_gate()
     results = [runner.wait() for runner in (stayed, late, attached(stage, run_of(stayed)))]
     assert results[0].hits == target.hits == 800
     assert results[0].code == 0
@@ -191,7 +208,7 @@ def test_a_broker_that_is_gone_leaves_what_was_seen_of_the_run(
 ) -> None:
     """As the result of a run that was not followed to its end; Ctrl-C does not wait for it."""
     cluster = Cluster(stage, 0)
-    agent = stage.start("agent", "loads-agent", "--workers", 1, "--orphan-timeout", 1)
+    agent = stage.start("agent", "loads-agent", "--workers", 1, "--orphan-timeout", 5)
     agent.says("Registered with the broker")
     runner = cluster.start("test_slow", "-a", 1, "--hits", 10**6, "--server-url", target.url)
     until(lambda: target.hits > 50, "hits")
