@@ -83,14 +83,14 @@ def _workers(found: dict[str, Any]) -> list[str]:
     rounds = found["rounds"]
     rows = [
         (
-            str(workers),
+            workers,
             f"{median(each[workers]['rate'] for each in rounds):,.0f}",
             f"{median(each[workers]['per_cpu'] for each in rounds):,.0f}",
         )
-        for workers in (1, 2)
+        for workers in ("1", "2")
     ]
     what = "rate" if found["apart"] else "per_cpu"
-    scaling = median(each[2][what] / each[1][what] for each in rounds)
+    scaling = median(each["2"][what] / each["1"][what] for each in rounds)
     note = f"Two workers did {scaling:.2f} times what one did."
     if not found["apart"]:
         note = (
