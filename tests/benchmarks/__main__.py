@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
-import importlib.util
 import io
 import json
 import sys
@@ -21,15 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import broker_scale, machine, memory, startup, table, websockets
 from tests.benchmarks import cores as all_cores
-from tests.benchmarks import machine, memory, startup, table, websockets
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.http import Bench
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.program import BenchmarkError, end_all
 
 ROOT = Path(__file__).parents[2]
-BROKER = "tests.benchmarks.broker_scale"
 
 
 @dataclass
@@ -88,20 +85,20 @@ class Session:
             say(f"One worker and two: round {number} of {self.bench.rounds}")
             found["rounds"].append(
                 {
-                    workers: in_folder(all_cores.with_workers, workers, self.seconds)
+                    str(workers): in_folder(all_cores.with_workers, workers, self.seconds)
                     for workers in (1, 2)
                 }
             )
 
     def broker(self) -> None:
-        """A broker with a thousand agents."""
-        if importlib.util.find_spec(BROKER) is None:
-            raise BenchmarkError("There is no such benchmark here.")
-        say("The broker at scale")
+        """A broker with up to a thousand agents."""
+        say("The broker with ten to a thousand agents, one console and ten")
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            importlib.import_module(BROKER).main([])
+            inexact = broker_scale.main(["--seconds", str(2.5 * self.seconds)])
         self.results["broker"] = printed.getvalue()
+        if inexact:
+            raise BenchmarkError("Hits that were reported and those accounted for differ.")
 
 
 SECTIONS: dict[str, Callable[[Session], None]] = {

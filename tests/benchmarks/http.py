@@ -17,13 +17,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.benchmarks.cases import CASES, Case
-from tests.benchmarks.machine import Cores, cpu_seconds, family
+from tests.benchmarks.machine import Cores, cpu_seconds, family, is_there
 from tests.benchmarks.peers import COMMANDS, PEERS, Job, Peer
 from tests.benchmarks.program import BenchmarkError, Program
 from tests.benchmarks.target import Target, find
 
 WARM_UP = 0.4  #: seconds between the first answers and the window
-MARGIN = 0.6  #: seconds for which the load goes on behind the window
+MARGIN = 1.0  #: seconds for which Loads goes on behind the window, to end by itself and be counted
+ARRIVAL = 1.0  #: seconds, at most, in which a thousand users have their first answers
+ENDLESS = 60.0  #: seconds; all others are ended by us
 _TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -118,17 +120,17 @@ class Bench:
     def _measure(
         self, case: Case, number: int, peer: Peer, program: str, folder: Path, cores: Cores
     ) -> Reading:
-        length = WARM_UP + self.seconds + MARGIN
+        length = ARRIVAL * case.users / 1_000 + WARM_UP + self.seconds + MARGIN
         with Target(folder, cores.target) as target:
             url = {"plain": target.url, "closing": target.closing_url, "tls": target.tls_url}
-            job = Job(case, url[case.server], length, folder, program)
+            job = Job(case, url[case.server], length if peer.is_ours else ENDLESS, folder, program)
             log = folder / "generator.log"
             # the variables by which all of them can be told whom to trust
             trust = {name: str(target.certificate) for name in _TRUST}
             with Program(
                 peer.command(job), log, cores=cores.generator, cwd=folder, env=trust
             ) as generator:
-                window = self._window(case, target, generator, length)
+                window = self._window(case, target, generator)
                 if not peer.is_ours:
                     return Reading(case.name, number, peer.name, *window)
                 generator.wait(30)
@@ -136,11 +138,8 @@ class Bench:
         reported = json.loads(job.summary.read_text())["hits"]["total"]
         return Reading(case.name, number, peer.name, *window, served, reported)
 
-    def _window(
-        self, case: Case, target: Target, generator: Program, length: float
-    ) -> tuple[float, float, float]:
+    def _window(self, case: Case, target: Target, generator: Program) -> tuple[float, float, float]:
         generator.until(lambda: target.counts().requests >= case.users, "the first answers")
-        began = time.monotonic()
         time.sleep(WARM_UP)
         everyone = family(generator.pid)
         at, cpu, busy = time.monotonic(), cpu_seconds(everyone), cpu_seconds([target.pid])
@@ -149,7 +148,7 @@ class Bench:
         count = target.counts().requests - count
         now = time.monotonic()
         cpu, busy = cpu_seconds(everyone) - cpu, cpu_seconds([target.pid]) - busy
-        if generator.code is not None or now - began > length:
+        if not all(map(is_there, everyone)):
             raise BenchmarkError(f"{generator.name} had stopped before the window was over.")
         if not count:
             raise BenchmarkError(f"{generator.name} made no request in the window.")

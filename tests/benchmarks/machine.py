@@ -82,6 +82,12 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(int(stat[11]) + int(stat[12]) for pid in pids if (stat := _stat(pid))) / _TICK
 
 
+def is_there(pid: int) -> bool:
+    """Whether a process has not ended; one that has and was not waited for is not there."""
+    stat = _stat(pid)
+    return bool(stat) and stat[0] != b"Z"
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process has to itself or shares, as far as they are in memory."""
     return int(_stat(pid)[21]) * _PAGE

@@ -13,7 +13,7 @@ OURS = "loads"
 BUDGETS = {"wrk": 0.5, "hey": 1.3, "locust-fast": 6.5, "locust-http": 25, "k6": 3.5}
 OTHER_BUDGETS = {"hey": 1.0, "k6": 1.0}  #: in all but the first case
 
-_HEAD = ("generator", "requests/s", "per CPU second", "target busy", "Loads is", "budget")
+_HEAD = ("generator", "requests/s", "per CPU second", "target busy", "Loads is", "by CPU", "budget")
 
 
 def report(results: dict[str, Any]) -> str:
@@ -83,14 +83,14 @@ def _workers(found: dict[str, Any]) -> list[str]:
     rounds = found["rounds"]
     rows = [
         (
-            str(workers),
+            workers,
             f"{median(each[workers]['rate'] for each in rounds):,.0f}",
             f"{median(each[workers]['per_cpu'] for each in rounds):,.0f}",
         )
-        for workers in (1, 2)
+        for workers in ("1", "2")
     ]
     what = "rate" if found["apart"] else "per_cpu"
-    scaling = median(each[2][what] / each[1][what] for each in rounds)
+    scaling = median(each["2"][what] / each["1"][what] for each in rounds)
     note = f"Two workers did {scaling:.2f} times what one did."
     if not found["apart"]:
         note = (
@@ -135,9 +135,9 @@ def lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def ratios(readings: Sequence[Reading], peer: str) -> list[float]:
+def ratios(readings: Sequence[Reading], peer: str, figure: str = "rate") -> list[float]:
     """How many times as fast as ``peer`` Loads was, in each round that both were measured in."""
-    rates = {(r.round, r.peer): r.rate for r in readings if not r.error}
+    rates = {(r.round, r.peer): getattr(r, figure) for r in readings if not r.error}
     pairs = [(rates.get((n, OURS)), rates.get((n, peer))) for n in {r.round for r in readings}]
     return [ours / theirs for ours, theirs in pairs if ours and theirs]
 
@@ -147,18 +147,23 @@ def _rows(own: Sequence[Reading]) -> Iterable[Sequence[str]]:
     for peer in dict.fromkeys(reading.peer for reading in own):
         good = [reading for reading in own if reading.peer == peer and not reading.error]
         if not good:
-            yield (peer, "-", "-", "-", "-", "-")
+            yield (peer, *["-"] * (len(_HEAD) - 1))
             continue
-        found = ratios(own, peer) if peer != OURS else []
-        ratio = median(found) if found else None
+        ratio, by_cpu = (_ratio(own, peer, figure) for figure in ("rate", "per_cpu"))
         yield (
             peer,
             f"{median(reading.rate for reading in good):,.0f}",
             f"{median(reading.per_cpu for reading in good):,.0f}",
             f"{median(reading.target_busy for reading in good):.0%}",
             f"{ratio:.2f} x" if ratio else "",
+            f"{by_cpu:.2f} x" if by_cpu else "",
             _verdict(ratio, budgets.get(peer)),
         )
+
+
+def _ratio(own: Sequence[Reading], peer: str, figure: str) -> float | None:
+    found = ratios(own, peer, figure) if peer != OURS else []
+    return median(found) if found else None
 
 
 def _verdict(ratio: float | None, budget: float | None) -> str:
