@@ -250,7 +250,7 @@ def added(parts: Sequence[Columns]) -> Columns:
 
 def _summed_fields(parts: Sequence[Columns]) -> Array:
     """The fields of parts with the same names: one by one, which stays in the processor's cache."""
-    sums = parts[0].fields.copy()
+    sums: Array = parts[0].fields.copy()
     low, high = sums[_LOW].copy(), sums[_HIGH].copy()
     for part in parts[1:]:
         sums += part.fields
