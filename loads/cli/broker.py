@@ -14,7 +14,6 @@ from loads.cli.inquiry import purge_broker, show_broker
 from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
-from loads.transport.descriptors import raise_limit
 from loads.transport.endpoints import Endpoints, default_endpoints
 
 EPILOG = """\b
@@ -82,7 +81,6 @@ def main(
 ) -> ExitCode:
     """Hand runs to agents, account for their results, and publish them."""
     set_up_logging(debug, logfile)
-    raise_limit()
     default = default_endpoints()
     if check:
         with at(frontend or default.frontend) as client:

@@ -74,9 +74,10 @@ _known_names = lru_cache(maxsize=256)(_parsed_names)
 class Columns:
     """Series that were read, or added up.  Never changed.
 
-    ``names`` are what the rows are; ``fields`` is an array of one line for each
-    of :data:`~loads.metrics.packing.FIELDS`.  ``outcomes`` and ``buckets`` say by ``row * N +
-    number``, ascending, how often each happened.
+    ``names`` are what the rows are.  ``fields`` is an array with a line for each of
+    :data:`~loads.metrics.packing.FIELDS`; the lowest of nothing is higher than all, so that it is
+    the lowest of nothing else.  ``outcomes`` and ``buckets`` are ``row * N + number``, ascending,
+    and their counts how often each happened.
     """
 
     __slots__ = (

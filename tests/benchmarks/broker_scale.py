@@ -17,7 +17,6 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from loads import bundle
+from loads import bundle, descriptors
 from loads.client import BrokerClient, Picture
 from loads.clock import SystemClock
 from loads.metrics.series import HIT, Series, SeriesKey
@@ -190,7 +189,7 @@ def play_agents(
     pipe: Connection, backend: str, number: int, seconds: float, series: int, rate: int, seed: int
 ) -> None:
     """All agents of one run, in a process of its own."""
-    raise_limits()
+    descriptors.raise_limit()
     zmq.Context.instance().max_sockets = number + 100
     agents = [Agent(n, backend) for n in range(number)]
     for agent in agents:
@@ -335,11 +334,6 @@ def peak_mb(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def raise_limits() -> None:
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 # -- the measurement -----------------------------------------------------------------------------
 
 
@@ -479,15 +473,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=int, default=RATE, help="hits per second of one agent")
     parser.add_argument("--json", metavar="PATH", help="write the figures there as well")
     options = parser.parse_args(argv)
-    raise_limits()
+    descriptors.raise_limit()
     figures = []
     for agents in options.agents:
         for consoles in options.consoles:
             found = measure(agents, consoles, options.seconds, options.series, options.rate)
             figures.append(found)
-            print(table([found]) if len(figures) == 1 else table([found]).splitlines()[-1])
-            sys.stdout.flush()
-    print()
+            print(table([found]), file=sys.stderr)
     print(table(figures))
     if options.json:
         Path(options.json).write_text(json.dumps([asdict(f) for f in figures], indent=2))

@@ -30,6 +30,26 @@ def test_gevent_lives_in_workers_only(module: str) -> None:
     assert said.stdout.strip() == "set()"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("import loads.runners.local, loads.cli.run", id="a local run"),
+        pytest.param(
+            "from loads.agent import server; from loads.protocol import codec, messages as m; "
+            "from loads.metrics.tally import Tally; t = Tally(); "
+            "t.merge(Tally()); t.hits, t.total('hit'); codec.encode(m.Report('r', 'w', 1, t)); "
+            "codec.decode(codec.encode(m.Start('r', 0.1)))",
+            id="an agent that reports",
+        ),
+    ],
+)
+def test_numpy_is_for_those_who_read_reports(code: str) -> None:
+    """It takes longer to import than all that a short run needs."""
+    code = f"import sys; {code}; print('numpy' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"
+
+
 def test_the_public_names_are_there() -> None:
     assert sorted(loads.__all__) == ["TestCase", "__version__", "weight"]
     assert all(hasattr(loads, name) for name in loads.__all__)

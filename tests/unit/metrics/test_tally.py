@@ -129,6 +129,19 @@ def test_a_total_is_a_value_of_its_own():
     assert tally == a_tally()
 
 
+@few
+@given(tallies(), tallies(), tallies())
+def test_a_total_that_was_asked_for_before_is_kept_up_to_date(a, b, c):
+    whole = merged(a, b)
+    for kind in (HIT, TEST):
+        assert whole.total(kind) == merged(a, b).total(kind)
+    whole.merge(c)
+    assert whole.total(HIT) == merged(a, b, c).total(HIT)
+    whole.line(HOME).record(7, 200, sent=5)
+    assert whole.total(HIT).latency.count == merged(a, b, c).hits + 1
+    assert whole.total(TEST) == merged(a, b, c).total(TEST)
+
+
 def test_verdicts_name_those_that_did_not_happen_too():
     assert a_tally().verdicts == dict.fromkeys(Verdict, 1)
     assert Tally().verdicts == dict.fromkeys(Verdict, 0)
