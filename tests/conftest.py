@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -35,7 +36,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def find_program(name: str) -> str | None:
     """Where a program is; servers are often in a directory that is not on a user's path."""
-    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
+    places += sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)  # as Debian has it
+    return shutil.which(name, path=":".join(places))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -94,21 +94,40 @@ class Slot:
 
 
 class History:
-    """Maps each series to its slots, and those by their number: ``second // width``."""
+    """Maps each series to its slots, and those by their number: ``second // width``.
 
-    __slots__ = ("lines", "width")
+    What is added to one slot is gathered in a tally, whose columns are cheap to merge, until
+    something is added to another.
+    """
+
+    __slots__ = ("_gathered", "_gathered_at", "_lines", "width")
 
     def __init__(self) -> None:
         self.width = 1
-        self.lines: dict[SeriesKey, dict[int, Slot]] = {}
+        self._lines: dict[SeriesKey, dict[int, Slot]] = {}
+        self._gathered = Tally()
+        self._gathered_at = 0
 
     def add(self, second: float, tally: Tally) -> None:
         """Enter what was measured up to ``second`` of a run, and not entered before."""
         second = max(0, min(int(second), _LAST_SECOND))
         self._widen(_width_for(second))
         number = second // self.width
-        for key, series in tally.series.items():
-            self._enter(key, number, Slot.of(key.kind, series))
+        if number != self._gathered_at:
+            self._settle()
+            self._gathered_at = number
+        self._gathered.merge(tally)
+
+    def _settle(self) -> None:
+        gathered, self._gathered = self._gathered, Tally()
+        for key, series in gathered.series.items():
+            self._enter(key, self._gathered_at, Slot.of(key.kind, series))
+
+    @property
+    def lines(self) -> dict[SeriesKey, dict[int, Slot]]:
+        """The slots of each series by their number."""
+        self._settle()
+        return self._lines
 
     def merge(self, other: History) -> None:
         """Add all that ``other`` holds.  ``other`` is not changed."""
@@ -120,13 +139,13 @@ class History:
 
     def _enter(self, key: SeriesKey, number: int, slot: Slot) -> None:
         if slot.buckets:
-            self.lines.setdefault(key, {}).setdefault(number, Slot()).merge(slot)
+            self._lines.setdefault(key, {}).setdefault(number, Slot()).merge(slot)
 
     def _widen(self, width: int) -> None:
         if width <= self.width:
             return
         narrow, ratio = self.lines, width // self.width
-        self.width, self.lines = width, {}
+        self.width, self._lines = width, {}
         for key, slots in narrow.items():
             for number, slot in slots.items():
                 self._enter(key, number // ratio, slot)
