@@ -163,12 +163,10 @@ def _converter(hint: Any) -> _Converter:
         return _exactly(hint)
     if hint is float:
         return _Converter(float, _read_float)
-    if hint is RunPlan:
-        return _Converter(RunPlan.pack, RunPlan.unpack)
+    if hint in (RunPlan, History):
+        return _Converter(hint.pack, hint.unpack)
     if hint is Tally:
         return _Converter(Tally.write, Tally.read)
-    if hint is History:
-        return _Converter(History.pack, History.unpack)
     if dataclasses.is_dataclass(hint):
         return _nested(hint)
     return _generic(get_origin(hint), get_args(hint))
