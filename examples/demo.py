@@ -56,6 +56,7 @@ def main():
     with contextlib.ExitStack() as demo:
         scratch = Path(demo.enter_context(tempfile.TemporaryDirectory(prefix="loads-demo-")))
         os.environ["LOADS_RUNTIME_DIR"] = str(scratch / "run")
+        os.environ["LOADS_HOME"] = str(scratch / "home")
         log = demo.enter_context((scratch / "log").open("w"))
 
         print(f"Starting a site, a broker and {AGENTS} agents ...", flush=True)

@@ -12,6 +12,7 @@
     │   └── BrokerRefused
     ├── NotEnoughAgents       6
     ├── WorkerError           4    workers that could not be started or kept
+    ├── StorageError          2    the broker's database cannot be used
     └── ProtocolError         5
         ├── LocalProtocolError     we broke the protocol: a bug of ours
         └── RemoteProtocolError    the peer broke it
@@ -96,6 +97,10 @@ class WorkerError(LoadsError):
     """Workers could not be started, or ended before they were ready."""
 
     exit_code = ExitCode.INCOMPLETE
+
+
+class StorageError(LoadsError):
+    """The broker's database cannot be opened, read or written."""
 
 
 class ProtocolError(LoadsError):

@@ -8,6 +8,7 @@ acknowledged with a single number, and a source that replays from there loses no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -51,6 +52,7 @@ class Account:
     ``ended`` is empty while more may come, and then says how the source ended; ``reason`` is for
     people.  ``unknown`` bounds what a source that was lost may have done without a report.
     ``given_up`` tells that it did not say so itself: somebody stopped waiting for it.
+    ``missing`` deltas of it were merged once, and then lost with their ledger.
     """
 
     last: int = 0
@@ -60,6 +62,7 @@ class Account:
     reason: str = ""
     unknown: int | None = 0
     given_up: bool = False
+    missing: int = 0
 
 
 class Ledger:
@@ -70,6 +73,11 @@ class Ledger:
         self._taken = Tally()
         self._news = Tally()
         self._is_taken = True
+
+    def begin_with(self, accounts: Mapping[str, Account], total: Tally) -> None:
+        """Start from what another ledger knew.  It is no news."""
+        self.accounts.update(accounts)
+        self._taken.merge(total)
 
     @property
     def total(self) -> Tally:
@@ -107,12 +115,23 @@ class Ledger:
             return Entry.EARLY
         account.last = delta.sequence
         account.users = delta.users
-        account.ended, account.reason, account.unknown = delta.ended, delta.reason, delta.unknown
+        account.ended, account.reason = delta.ended, delta.reason
+        account.unknown = None if account.missing else delta.unknown
         account.given_up = False
         account.hits += delta.tally.hits
         self._news.merge(delta.tally)
         self._is_taken = False
         return Entry.MERGED
+
+    def skip(self, source: str, sequence: int) -> None:
+        """A source will say nothing before number ``sequence`` again.
+
+        It has been told that those were merged, by a ledger that was lost since.
+        """
+        account = self.expect(source)
+        if sequence > account.last + 1:
+            account.missing += sequence - account.last - 1
+            account.last = sequence - 1
 
     def give_up(self, source: str, reason: str) -> None:
         """Wait for a source no longer, unless it has ended; what it reported before stays."""
@@ -125,7 +144,8 @@ class Ledger:
         """A source that was given up is there again; one that ended by itself stays ended."""
         account = self.accounts[source]
         if account.given_up:
-            account.ended, account.reason, account.unknown = "", "", 0
+            account.ended, account.reason = "", ""
+            account.unknown = None if account.missing else 0
             account.given_up = False
 
     @property
@@ -142,13 +162,19 @@ class Ledger:
         """What was lost, a line for each source, with what is known of its extent."""
         return tuple(
             f"{source} {account.reason}: {_bounds(account.unknown)}"
+            if account.ended == LOST
+            else f"{source} made {account.missing} reports that the broker has lost"
             for source, account in self.lost.items()
         )
 
     @property
     def lost(self) -> dict[str, Account]:
-        """The sources that were lost."""
-        return {s: account for s, account in self.accounts.items() if account.ended == LOST}
+        """The sources that were lost, or reports of which were."""
+        return {
+            source: account
+            for source, account in self.accounts.items()
+            if account.ended == LOST or account.missing
+        }
 
 
 def _bounds(unknown: int | None) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.e2e.stage import Stage
+
+settings.register_profile("loads", deadline=None)  # a busy machine is no failure
+settings.load_profile("loads")
 
 _STAGES = pytest.StashKey[list[Stage]]()
 _MOST_SHOWN = 6_000  #: characters of each log in the report of a failure
@@ -35,7 +40,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def find_program(name: str) -> str | None:
     """Where a program is; servers are often in a directory that is not on a user's path."""
-    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
+    places += sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)  # as Debian has it
+    return shutil.which(name, path=":".join(places))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loads.protocol.messages import Message
+from loads.storage.base import Record
 
 # -- events --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class FromAgent:
-    """A message arrived on the backend.  ``peer`` is the address to answer to."""
+    """A message arrived on the backend.  ``peer`` is the address to answer to.
+
+    ``body`` is the message as it came, for what is stored as it came.
+    """
 
     peer: bytes
     message: Message
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,26 @@ class Tick:
     """Some time has passed."""
 
 
-Event = FromAgent | FromClient | WrongVersion | Tick
+@dataclass(frozen=True)
+class StorageFailed:
+    """What was to be stored was not; ``reason`` is for people."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class StorageWorks:
+    """The storage has all of :meth:`~loads.broker.core.Core.everything`."""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Runs that have ended were removed from the storage, to make room."""
+
+    run_ids: tuple[str, ...]
+
+
+Event = FromAgent | FromClient | WrongVersion | Tick | StorageFailed | StorageWorks | Removed
 
 # -- actions -------------------------------------------------------------------------------------
 
@@ -79,4 +103,24 @@ class Log:
     text: str
 
 
-Action = ToAgent | ToClient | Publish | Log
+@dataclass(frozen=True)
+class Store:
+    """Keep something, before any other action that was decided with it or after it."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """Answer a client's request for a run that only the storage may know.
+
+    ``number`` is that of an update after all that were ever published.
+    """
+
+    peer: bytes
+    request: int
+    run_id: str
+    number: int
+
+
+Action = ToAgent | ToClient | Publish | Log | Store | LookUp

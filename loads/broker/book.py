@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
 from loads.broker.actions import Action, Log, ToAgent
+from loads.broker.documents import Head
 from loads.broker.settings import Settings
 from loads.broker.state import Agent, Run
 from loads.protocol.messages import Message
@@ -20,12 +21,14 @@ class Book:
         self.settings = settings
         self.agents: dict[str, Agent] = {}
         self.runs: dict[str, Run] = {}
+        self.ended: dict[str, Head] = {}  #: what is stored of runs, those that ended last last
         self.now = 0.0
+        self.body = b""
         self.decided: list[Action] = []
 
-    def open(self, now: float) -> None:
-        """Another event is to be handled, which happened ``now``."""
-        self.now, self.decided = now, []
+    def open(self, now: float, body: bytes = b"") -> None:
+        """Another event is to be handled, which happened ``now``; ``body`` is its message's."""
+        self.now, self.body, self.decided = now, body, []
 
     @property
     def wall(self) -> float:

@@ -6,10 +6,13 @@ A run may be named by the beginning of its identifier, where that is enough to k
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
-from loads.broker.actions import FromClient, ToClient
+from loads.broker.actions import FromClient, LookUp, ToClient
+from loads.broker.archive import number_after_all
 from loads.broker.book import Book
+from loads.broker.documents import Head
 from loads.broker.placement import choose, find_named, is_idle
 from loads.broker.queue import Queue
 from loads.broker.runs import Runs
@@ -102,19 +105,33 @@ class Clients:
         return choose(agents.values(), message.plan.agents)
 
     def _on_stop_run(self, event: FromClient, message: m.StopRun) -> None:
-        run = self._known_run(message.run_id)
-        self._runs.stop(run, run.plan.grace if message.grace is None else message.grace)
-        self._send_snapshot(event, message.request, run)
+        def stop(run: Run) -> None:
+            self._runs.stop(run, run.plan.grace if message.grace is None else message.grace)
+
+        self._tell_of(event, message, stop)
 
     def _on_get_run(self, event: FromClient, message: m.GetRun) -> None:
-        self._send_snapshot(event, message.request, self._known_run(message.run_id))
+        self._tell_of(event, message, lambda run: None)
+
+    def _tell_of(
+        self, event: FromClient, message: m.GetRun | m.StopRun, do: Callable[[Run], None]
+    ) -> None:
+        """A run in full, after something was done with it; one that ended may be in storage."""
+        run_id = self._full_id(message.run_id)
+        run = self._book.runs.get(run_id)
+        if run is None:
+            number = number_after_all(self._book.wall)
+            self._book.do(LookUp(event.peer, message.request, run_id, number))
+            return
+        do(run)
+        self._send_snapshot(event, message.request, run)
 
     def _on_list_runs(self, event: FromClient, message: m.ListRuns) -> None:
         runs = [run for run in self._book.runs.values() if not run.is_check]
         there = [run for run in runs if run.state not in ("queued", "ended")]
         queued = [run for run in runs if run.state == "queued"]
-        ended = [r for r in reversed(runs) if r.state == "ended"]
-        rows = tuple(_run_row(run) for run in (*there, *queued, *ended[: message.ended]))
+        ended = islice(reversed(self._book.ended.values()), message.ended)
+        rows = (*map(_run_row, (*there, *queued)), *map(_ended_row, ended))
         self._answer(event.peer, m.RunList(message.request, rows))
 
     def _on_list_agents(self, event: FromClient, message: m.ListAgents) -> None:
@@ -131,18 +148,17 @@ class Clients:
         stopped = tuple(run.run_id for run in runs)
         self._answer(event.peer, m.Purged(message.request, stopped))
 
-    def _known_run(self, name: str) -> Run:
-        runs = self._book.runs
-        found = [name] if name in runs else [run_id for run_id in runs if run_id.startswith(name)]
-        if not found:
-            raise LoadsError(f"The broker knows no run {name}.", "It may have been forgotten.")
+    def _full_id(self, name: str) -> str:
+        """What a name is the beginning of; the name itself where that is not known here."""
+        known = {**self._book.ended, **self._book.runs}
+        found = [name] if name in known else [run_id for run_id in known if run_id.startswith(name)]
         if len(found) > 1:
             more = ", ..." if len(found) > MOST_NAMED else "."
             raise LoadsError(
                 f"{name} is the beginning of {len(found)} runs.",
                 f"Give more of it: {', '.join(found[:MOST_NAMED])}{more}",
             )
-        return runs[found[0]]
+        return found[0] if found else name
 
     def _send_snapshot(self, event: FromClient, request: int, run: Run) -> None:
         self._runs.publish_all(run)
@@ -166,6 +182,24 @@ def _run_row(run: Run) -> RunRow:
         hits=run.ledger.total.hits,
         place=run.queue.place if run.queue else 0,
         user_id=run.plan.config.get("user_id", ""),
+    )
+
+
+def _ended_row(head: Head) -> RunRow:
+    return RunRow(
+        run_id=head.run_id,
+        target=head.plan.target,
+        description=head.plan.describe(),
+        state=head.state,
+        status=head.status,
+        submitted=head.submitted,
+        started=head.started,
+        ended=head.ended,
+        duration=head.duration,
+        agents=head.plan.agents,
+        users=0,
+        hits=head.hits,
+        user_id=head.plan.config.get("user_id", ""),
     )
 
 

@@ -12,7 +12,7 @@ a :mod:`~loads.broker.book`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from loads.broker.actions import (
@@ -20,10 +20,14 @@ from loads.broker.actions import (
     Event,
     FromAgent,
     FromClient,
+    Removed,
+    StorageFailed,
+    StorageWorks,
     Tick,
     ToAgent,
     WrongVersion,
 )
+from loads.broker.archive import Archive
 from loads.broker.book import Book
 from loads.broker.clients import Clients
 from loads.broker.queue import Queue
@@ -34,6 +38,7 @@ from loads.broker.state import Agent, Run
 from loads.errors import RemoteProtocolError
 from loads.protocol import messages as m
 from loads.protocol.dialogue import OfRun
+from loads.storage.base import Heading, Record, StoredRun
 
 __all__ = ["Core", "Settings"]
 
@@ -48,6 +53,7 @@ class Core:
     def __init__(self, settings: Settings) -> None:
         self._book = Book(settings)
         self._runs = Runs(self._book)
+        self._archive = Archive(self._book)
         self._registry = Registry(self._book, self._runs)
         self._queue = Queue(self._book, self._runs)
         self._clients = Clients(self._book, self._runs, self._queue)
@@ -60,6 +66,11 @@ class Core:
             m.Bye: self._registry.take_leave,
             m.Heartbeat: self._registry.note_load,
         }
+
+    @property
+    def settings(self) -> Settings:
+        """What the shell has told."""
+        return self._book.settings
 
     @property
     def agents(self) -> dict[str, Agent]:
@@ -78,7 +89,7 @@ class Core:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``, which happened ``now`` on the monotonic clock, in order."""
-        self._book.open(now)
+        self._book.open(now, event.body if isinstance(event, FromAgent) else b"")
         if isinstance(event, FromAgent):
             self._hear_agent(event.peer, event.message)
         elif isinstance(event, FromClient):
@@ -87,9 +98,38 @@ class Core:
             self._refuse(event)
         elif isinstance(event, Tick):
             self._book.each((self._registry.tick, self._runs.tick), lambda tick: tick())
-        if not _changes_no_agent(event):
+        else:
+            self._hear_storage(event)
+        if not _changes_numbers_only(event):
             self._queue.serve()
+            self._archive.note()
         return self.decided
+
+    def restore(
+        self, going: Iterable[StoredRun], ended: Iterable[Heading], now: float
+    ) -> list[Action]:
+        """Take up what another broker has left in the storage, before anything is handled."""
+        self._book.open(now)
+        self._archive.restore(going, ended)
+        self._queue.serve()
+        self._archive.note()
+        return self.decided
+
+    def compact(self, run_id: str) -> list[Record]:
+        """What a storage may keep in place of all deltas of a run so far."""
+        return self._archive.compact(run_id)
+
+    def everything(self) -> list[Record]:
+        """What a storage is to keep that has missed something."""
+        return self._archive.everything()
+
+    def _hear_storage(self, event: StorageFailed | StorageWorks | Removed) -> None:
+        if isinstance(event, StorageFailed):
+            self._archive.warn(f"Not stored, and lost if the broker ends: {event.reason}")
+        elif isinstance(event, StorageWorks):
+            self._archive.reassure()
+        else:
+            self._archive.forget(event.run_ids)
 
     def _refuse(self, event: WrongVersion) -> None:
         """Both sides say why: who started the peer may look here or there."""
@@ -124,6 +164,6 @@ class Core:
             self._book.tell(agent, m.Release(message.run_id))  # it has missed that
 
 
-def _changes_no_agent(event: Event) -> bool:
-    """Most of what is heard, and nothing that a run in the queue waits for."""
+def _changes_numbers_only(event: Event) -> bool:
+    """Most of what is heard: nothing that a run in the queue waits for, and no change of state."""
     return isinstance(event, FromAgent) and isinstance(event.message, m.Report | m.Heartbeat)

@@ -46,6 +46,7 @@ class Registry:
             f"Agent {agent.agent_id} on {agent.host} registered with {agent.workers} workers; "
             f"{len(book.agents)} in all.",
         )
+        self._runs.hand_over(agent)
 
     def _enter(self, peer: bytes, message: m.Register) -> Agent:
         agent = Agent(

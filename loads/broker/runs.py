@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import math
 
-from loads.broker.actions import Publish
+from loads.broker.actions import Publish, Store
+from loads.broker.archive import delta_of
 from loads.broker.book import Book
 from loads.broker.state import Agent, Part, Run
 from loads.errors import ExitCode
-from loads.ledger import LOST, Delta, Entry
+from loads.ledger import LOST, Entry
 from loads.metrics.summary import Status
 from loads.plan import RunPlan
 from loads.protocol import messages as m
+from loads.protocol.codec import pack
+from loads.storage.base import AddDelta
 
 
 class Runs:
@@ -99,17 +102,13 @@ class Runs:
         run, part = self._of(agent)
         if message.worker not in part.workers:
             return
-        delta = Delta(
-            message.worker,
-            message.sequence,
-            message.tally,
-            message.users,
-            message.ended,
-            message.reason,
-            message.unknown,
-        )
-        if run.ledger.merge(delta) is Entry.MERGED and (delta.tally.hits or delta.unknown != 0):
-            run.reported[part.agent_id] = None
+        if message.worker in run.unheard:
+            run.unheard.remove(message.worker)
+            run.ledger.skip(message.worker, message.sequence)
+        if run.ledger.merge(delta_of(message)) is Entry.MERGED:
+            self._book.do(Store(AddDelta(run.run_id, self._book.body or pack(message))))
+            if message.tally.hits or message.unknown != 0:
+                run.reported[part.agent_id] = None
         last = run.ledger.accounts[message.worker].last
         self._book.tell(agent, m.Acknowledge(run.run_id, message.worker, last))
 
@@ -123,10 +122,19 @@ class Runs:
 
     def resume(self, agent: Agent, run: Run) -> None:
         """An agent is back in its run: what was closed for its silence is open again."""
+        run.awaited.pop(agent.agent_id, None)
         run.reopen(run.parts[agent.agent_id])
         if run.state == "stopping":
             grace = run.deadline - self._book.settings.stop_slack - self._book.now
             self._book.tell(agent, m.StopLoad(run.run_id, max(0.0, grace)))
+
+    def hand_over(self, agent: Agent) -> None:
+        """An agent is there that a run was to have when the broker ended; it may never have heard
+        of it.
+        """
+        for run in self._book.runs.values():
+            if run.state == "preparing" and run.awaited.pop(agent.agent_id, None) is not None:
+                self._book.tell(agent, m.Prepare(run.run_id, run.plan, run.digest, run.bundle))
 
     def publish_all(self, run: Run) -> None:
         """Publish what was not yet, so that no later update holds a part of it."""
@@ -199,6 +207,8 @@ class Runs:
         if run.state == "ended":
             return
         run.elapsed = self._elapsed(run)
+        if self._is_over_without_those_missed(run):
+            return
         if self._book.now >= run.deadline:
             self._overdue(run)
         elif self._book.now - run.published_at >= self._interval(run):
@@ -207,6 +217,16 @@ class Runs:
     def _interval(self, run: Run) -> float:
         settings = self._book.settings
         return settings.queue_interval if run.state == "queued" else settings.publish_interval
+
+    def _is_over_without_those_missed(self, run: Run) -> bool:
+        """Give up agents that do not come back after a restart of the broker."""
+        for agent_id, until in list(run.awaited.items()):
+            part = run.parts[agent_id]
+            if self._book.now >= until and not part.is_over:
+                del run.awaited[agent_id]
+                why = f"agent {agent_id} did not come back after the broker's restart"
+                self._lose_part(run, part, why)
+        return run.state == "ended"
 
     def _overdue(self, run: Run) -> None:
         if run.state == "queued":

@@ -5,26 +5,31 @@ from __future__ import annotations
 import logging
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from loads import __version__, descriptors
 from loads.broker.actions import (
+    Action,
     Event,
     FromAgent,
     FromClient,
     Log,
+    LookUp,
     Publish,
+    Store,
     Tick,
     ToAgent,
     ToClient,
     WrongVersion,
 )
 from loads.broker.core import Core, Settings
+from loads.broker.keeper import Keeper
 from loads.clock import Clock
 from loads.errors import RemoteProtocolError
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
+from loads.storage.memory import MemoryStorage
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
 from loads.transport.guard import Guard
 from loads.transport.reactor import Reactor
@@ -46,16 +51,19 @@ class Server:
         clock: Clock,
         settings: Settings | None = None,
         insecure: bool = False,
+        open_keeper: Callable[[], Keeper] | None = None,
     ) -> None:
-        """Open the sockets.
+        """Open the sockets, and then the storage with ``open_keeper``; without, in memory.
 
         Raises :class:`UsageError` when that would be unsafe, :class:`BrokerError` when another
-        broker is there.
+        broker is there, :class:`StorageError` when the storage cannot be opened.
         """
         wanted = (endpoints.frontend, endpoints.backend, endpoints.publisher)
         for endpoint in wanted:
             check_bind(endpoint, insecure)
         self._clock = clock
+        self._keeper: Keeper | None = None
+        self._decided: list[Action] = []
         self._garbage = 0
         self._guard = Guard(log)
         self._locks: list[SocketLock] = []
@@ -66,6 +74,7 @@ class Server:
             for endpoint in wanted:
                 self._locks.append(SocketLock(endpoint))
             bound = [s.bind(endpoint) for s, endpoint in zip(sockets, wanted, strict=True)]
+            self._keeper = open_keeper() if open_keeper else Keeper(MemoryStorage(), clock)
         except BaseException:
             self.close()
             raise
@@ -80,16 +89,19 @@ class Server:
             )
         )
 
+        self._decided += self._keeper.restore(self.core)
+
     def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT; ``started`` is called when that begins."""
         descriptors.raise_limit()  # one for each agent and each console
         with Reactor(self._clock) as reactor:
             reactor.on_readable(self._frontend, self._read_frontend)
             reactor.on_readable(self._backend, self._read_backend)
-            reactor.every(TICK, lambda: self._handle(Tick()))
+            reactor.every(TICK, self._tick)
             reactor.every(GARBAGE_INTERVAL, self._report_garbage)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, reactor.stop)
+            self._flush()
             started()
             reactor.run()
 
@@ -97,35 +109,47 @@ class Server:
         """Close the sockets and remove their files."""
         for socket in (self._frontend, self._backend, self._publisher):
             socket.close()
+        if self._keeper is not None:
+            self._keeper.close()
         for lock in self._locks:
             lock.release()
         self._locks = []
+
+    # Each of these three is a turn: what it decides is stored together, and then carried out.
+
+    def _tick(self) -> None:
+        self._handle(Tick())
+        if self._keeper is not None:
+            self._handle_all(self._keeper.tick(self.core))
+        self._flush()
 
     def _read_frontend(self) -> None:
         for _ in range(BATCH):
             received = self._frontend.receive()
             if received is None:
-                return
-            peer, message = received
+                break
+            peer, message, _body = received
             if isinstance(message, VersionMismatch):
                 self._handle(WrongVersion(peer, message.message, message.hint, is_client=True))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
                 self._handle(FromClient(peer, message, uuid.uuid4().hex[:12]))
+        self._flush()
 
     def _read_backend(self) -> None:
         for _ in range(BATCH):
             received = self._backend.receive()
             if received is None:
-                return
-            peer, message = received
+                break
+            peer, message, body = received
             if isinstance(message, VersionMismatch):
                 self._handle(WrongVersion(peer, message.message, message.hint))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
-                self._handle(FromAgent(peer, message))
+                self._handle(FromAgent(peer, message, body))
+        self._flush()
 
     def _report_garbage(self) -> None:
         if self._garbage:
@@ -133,12 +157,31 @@ class Server:
             self._garbage = 0
 
     def _handle(self, event: Event) -> None:
-        for action in self._guard.handle(self.core, event, self._clock.monotonic()):
-            if isinstance(action, ToAgent):
-                self._backend.send(action.peer, action.message)
-            elif isinstance(action, ToClient):
-                self._frontend.send(action.peer, action.message)
-            elif isinstance(action, Publish):
-                self._publisher.publish(action.run_id, action.message)
-            elif isinstance(action, Log):
-                log.log(logging.WARNING if action.level == "warning" else logging.INFO, action.text)
+        self._decided += self._guard.handle(self.core, event, self._clock.monotonic())
+
+    def _handle_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._handle(event)
+
+    def _flush(self) -> None:
+        """Store what is to be stored; only then do what else was decided."""
+        decided, self._decided = self._decided, []
+        records = [action.record for action in decided if isinstance(action, Store)]
+        if records and self._keeper is not None:
+            self._handle_all(self._keeper.keep(records, self.core))
+            decided += self._decided
+            self._decided = []
+        for action in decided:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, ToAgent):
+            self._backend.send(action.peer, action.message)
+        elif isinstance(action, ToClient):
+            self._frontend.send(action.peer, action.message)
+        elif isinstance(action, Publish):
+            self._publisher.publish(action.run_id, action.message)
+        elif isinstance(action, LookUp) and self._keeper is not None:
+            self._frontend.send(action.peer, self._keeper.look_up(action))
+        elif isinstance(action, Log):
+            log.log(logging.WARNING if action.level == "warning" else logging.INFO, action.text)

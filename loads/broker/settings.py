@@ -31,4 +31,7 @@ class Settings:
     report_interval: float = 0.25
     report_rate: int = 2_000
     told_agents: int = 50
-    kept_runs: int = 100
+    #: after a restart of the broker, for agents to come back: they look for it for so long
+    return_timeout: float = 40.0
+    kept_runs: int = 100  #: ended runs in memory, with all their numbers
+    listed_runs: int = 1_000  #: ended runs in lists

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass, field
 from itertools import islice
 
+from loads.broker.documents import Head
 from loads.ledger import LOST, Ledger
+from loads.metrics.history import History
 from loads.metrics.summary import AgentView, QueueView, RunChanges, RunView, State, Status
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
@@ -76,7 +78,13 @@ class Run:
     looks after agents and is of no interest later.  ``bundle`` is here until all agents have it.
     ``deadline`` is when the present state must be over; ``number`` that of the last published
     update: what the ledger merged since are its news, and ``reported`` the agents
-    whose numbers changed since they were told, those that wait longest first.
+    whose numbers changed since they were told, those that wait longest
+    first.  ``history`` is how it went until then.
+
+    ``saved`` is what is stored of it, which is all of it once it ``is_sealed``.
+
+    In a run that was restored, ``awaited`` are the agents that have not come back, and until when
+    they are waited for, ``unheard`` the workers that have not reported since.
     """
 
     run_id: str
@@ -103,6 +111,12 @@ class Run:
     hint: str = ""
     queue: QueueView | None = None
     is_check: bool = False
+    history: History = field(default_factory=History)
+    notes: set[str] = field(default_factory=set)
+    saved: Head | None = None
+    is_sealed: bool = False
+    awaited: dict[str, float] = field(default_factory=dict)
+    unheard: set[str] = field(default_factory=set)
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""
@@ -142,6 +156,7 @@ class Run:
         more than ``most`` agents in all; in the end, of all.
         """
         news, warnings = self.ledger.take_news(), self._warnings
+        self.history.add(news.elapsed, news)
         changed = [part for part in self.parts.values() if part.state != part.told]
         for part in changed:
             part.told = part.state
@@ -170,7 +185,8 @@ class Run:
 
     @property
     def _warnings(self) -> tuple[str, ...]:
-        return (*self.ledger.losses(), *sorted(self.ledger.total.warnings))
+        notes = *sorted(self.notes), *sorted(self.ledger.total.warnings)
+        return (*self.ledger.losses(), *notes)
 
     def _agent_view(self, part: Part) -> AgentView:
         accounts = [self.ledger.accounts[worker] for worker in part.workers]

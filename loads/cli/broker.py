@@ -7,14 +7,20 @@ import sys
 import click
 
 from loads.broker.core import Settings
+from loads.broker.keeper import Keeper
 from loads.broker.server import Server
+from loads.cli.amounts import age, size
 from loads.cli.common import exits, retired, set_up_logging, version_option
 from loads.cli.connection import at
 from loads.cli.inquiry import purge_broker, show_broker
 from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
+from loads.storage.registry import open_storage
 from loads.transport.endpoints import Endpoints, default_endpoints
+from loads.transport.home import home_directory, make_home
+
+DATABASE = "broker.db"  #: in the broker's home
 
 EPILOG = """\b
 Without options the broker listens on Unix sockets that only this user can
@@ -39,6 +45,19 @@ _AGENTS = section(
     "Agents",
     option("--agent-timeout", default=10.0, type=click.FloatRange(0.5, 3600), metavar="SECONDS",
            show_default=True, help="How long an agent may be silent before it is lost."),
+    option("--return-timeout", default=40.0, type=click.FloatRange(0.5, 86400),
+           metavar="SECONDS", show_default=True,
+           help="How long agents may take to come back after the broker was restarted."),
+)  # fmt: skip
+_STORAGE = section(
+    "Storage",
+    option("--db", metavar="URL",
+           help="Where runs are kept: a path, postgresql://..., redis://..., or memory: for "
+                "nowhere.  By default broker.db in the broker's home."),
+    option("--db-max-size", type=size, default="1GB", metavar="SIZE", show_default=True,
+           help="When runs take more, forget those that ended first."),
+    option("--db-max-age", type=age, metavar="AGE",
+           help="Forget runs that ended so long ago, as in 90d.  By default, none."),
 )  # fmt: skip
 _DEBUGGING = section(
     "Debugging",
@@ -64,6 +83,7 @@ _LOADS_1 = section(
 )
 @_ENDPOINTS
 @_AGENTS
+@_STORAGE
 @_DEBUGGING
 @_LOADS_1
 @version_option
@@ -73,7 +93,11 @@ def main(
     backend: str | None,
     publisher: str | None,
     agent_timeout: float,
+    return_timeout: float,
     insecure: bool,
+    db: str | None,
+    db_max_size: int,
+    db_max_age: float | None,
     check: bool,
     purge: bool,
     debug: bool,
@@ -88,15 +112,26 @@ def main(
     if purge:
         with at(frontend or default.frontend) as client:
             return purge_broker(client)
+    clock = SystemClock()
+
+    def open_keeper() -> Keeper:
+        url = db or str(make_home(home_directory()) / DATABASE)
+        return Keeper(open_storage(url), clock, db_max_size, db_max_age)
+
     server = Server(
         Endpoints(
             frontend or default.frontend,
             backend or default.backend,
             publisher or default.publisher,
         ),
-        SystemClock(),
-        Settings(heartbeat=min(1.0, agent_timeout / 5), agent_timeout=agent_timeout),
+        clock,
+        Settings(
+            heartbeat=min(1.0, agent_timeout / 5),
+            agent_timeout=agent_timeout,
+            return_timeout=return_timeout,
+        ),
         insecure,
+        open_keeper,
     )
     bound = server.endpoints
 

@@ -13,11 +13,22 @@ import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgpack
 
 from loads.errors import LoadsError, RemoteProtocolError
+from loads.metrics.history import History
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol.messages import ALL, Message
@@ -25,6 +36,7 @@ from loads.protocol.messages import ALL, Message
 VERSION = 1
 PROTOCOL = f"LOADS/{VERSION}".encode()
 
+_Document = TypeVar("_Document")
 _OTHER_VERSION = re.compile(rb"LOADS/\d{1,9}")
 
 
@@ -41,13 +53,14 @@ class _Converter(NamedTuple):
 
 def encode(message: Message) -> list[bytes]:
     """The frames of a message."""
-    writers, _ = _fields(type(message))
-    body = {name: write(getattr(message, name)) for name, write in writers.items()}
-    return [
-        PROTOCOL,
-        _kind(type(message)),
-        msgpack.packb(body, default=_nearest, unicode_errors="backslashreplace"),
-    ]
+    return [PROTOCOL, _kind(type(message)), pack(message)]
+
+
+def pack(document: Any) -> bytes:
+    """A message, or another dataclass of such fields as messages have, as bytes: the body."""
+    writers, _ = _fields(type(document))
+    body = {name: write(getattr(document, name)) for name, write in writers.items()}
+    return cast(bytes, msgpack.packb(body, default=_nearest, unicode_errors="backslashreplace"))
 
 
 def decode(
@@ -72,6 +85,14 @@ def decode(
     cls = _by_kind(allowed).get(kind)
     if cls is None:
         raise RemoteProtocolError(f"The peer may not send {kind[:40]!r} here.")
+    return unpack(cls, body)
+
+
+def unpack(cls: type[_Document], body: bytes) -> _Document:
+    """The inverse of :func:`pack`.  Fields that are not known are ignored.
+
+    Raises :class:`RemoteProtocolError` for whatever else the bytes are; never anything else.
+    """
     try:
         fields = msgpack.unpackb(body)
         if not isinstance(fields, dict):
@@ -80,7 +101,7 @@ def decode(
         known = {name: readers[name](fields[name]) for name in readers if name in fields}
         return cls(**known)
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError, LoadsError) as error:
-        raise RemoteProtocolError(f"This is no {kind.decode()}: {error}.") from error
+        raise RemoteProtocolError(f"This is no {cls.__name__}: {error}.") from error
     except msgpack.exceptions.UnpackException as error:
         raise RemoteProtocolError("The body of a message is no msgpack.") from error
 
@@ -142,8 +163,8 @@ def _converter(hint: Any) -> _Converter:
         return _exactly(hint)
     if hint is float:
         return _Converter(float, _read_float)
-    if hint is RunPlan:
-        return _Converter(RunPlan.pack, RunPlan.unpack)
+    if hint in (RunPlan, History):
+        return _Converter(hint.pack, hint.unpack)
     if hint is Tally:
         return _Converter(Tally.write, Tally.read)
     if dataclasses.is_dataclass(hint):

@@ -77,6 +77,7 @@ class DistributedRunner:
         self._view: RunView | None = None
         self._place = 0
         self._place_told_at = 0.0
+        self._is_missed = False
         self._heard = 0.0
         self._asked_at = 0.0
         self._stop_asked_at: float | None = None
@@ -125,6 +126,9 @@ class DistributedRunner:
     def _changed(self, view: RunView) -> None:
         before, self._view = self._view, view
         self._heard = self._clock.monotonic()
+        if self._is_missed:
+            self._is_missed = False
+            self._outputs.message("The broker is back; the run went on.")
         if view.state == "queued":
             self._tell_place(view)
         if view.started and not (before and before.started):
@@ -161,6 +165,7 @@ class DistributedRunner:
                 self._outputs.message(
                     f"No word from the broker for {self._silence:.0f} s; still trying."
                 )
+                self._is_missed = True
             self._ask()
 
     @property

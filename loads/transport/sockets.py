@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import zmq
 
@@ -97,6 +97,14 @@ class Socket:
             return False
 
 
+class Received(NamedTuple):
+    """A message, or what was wrong with it; ``body`` is the frame that its fields were in."""
+
+    peer: bytes
+    message: Message | RemoteProtocolError
+    body: bytes = b""
+
+
 class Router(Socket):
     """A server's socket: many peers, each with an address."""
 
@@ -104,15 +112,15 @@ class Router(Socket):
         super().__init__(zmq.ROUTER)
         self._allowed = allowed
 
-    def receive(self) -> tuple[bytes, Message | RemoteProtocolError] | None:
+    def receive(self) -> Received | None:
         """The next message, or what was wrong with it, and who sent it."""
         frames = self._receive()
         if frames is None:
             return None
         try:
-            return frames[0], codec.decode(frames[1:], self._allowed)
+            return Received(frames[0], codec.decode(frames[1:], self._allowed), frames[-1])
         except RemoteProtocolError as error:
-            return frames[0], error
+            return Received(frames[0], error)
 
     def send(self, peer: bytes, message: Message) -> bool:
         """Send to one peer; False when it is gone."""

@@ -107,12 +107,17 @@ class Cluster:
         if tcp:  # a port of 0 and a port of * are two spellings of: any that is free
             for name, port in (("frontend", "0"), ("backend", "*"), ("publisher", "0")):
                 endpoints += [f"--{name}", f"tcp://127.0.0.1:{port}"]
-        self.broker = stage.start("broker", "loads-broker", *endpoints, *broker_options)
-        ready = self.broker.says("loads-broker is ready: ")
-        self.frontend, self.backend, self.publisher = ready.split()[-3:]
+        self._broker_options = (*endpoints, *broker_options)
+        self.start_broker()
         self.agents = [self.start_agent(workers) for _ in range(agents)]
         for agent in self.agents:
             agent.says("Registered with the broker")
+
+    def start_broker(self) -> None:
+        """Start the broker, or another when the one before has ended."""
+        self.broker = self.stage.start("broker", "loads-broker", *self._broker_options)
+        ready = self.broker.says("loads-broker is ready: ")
+        self.frontend, self.backend, self.publisher = ready.split()[-3:]
 
     @property
     def at(self) -> tuple[str, ...]:

@@ -15,11 +15,14 @@ from loads.broker.actions import (
     FromAgent,
     FromClient,
     Log,
+    LookUp,
     Publish,
+    Store,
     Tick,
     ToAgent,
     ToClient,
 )
+from loads.broker.archive import answer
 from loads.broker.core import Core, Settings
 from loads.broker.state import Run
 from loads.metrics.series import HIT, SeriesKey
@@ -28,6 +31,7 @@ from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.dialogue import State
+from loads.storage.memory import MemoryStorage
 
 CLIENT = b"client"
 HEARTBEAT, TIMEOUT = 1.0, 10.0
@@ -60,7 +64,10 @@ def check(core: Core) -> None:
         for part in run.parts.values():
             agent = core.agents.get(part.agent_id)
             attended = agent is not None and agent.run_id == run.run_id
-            assert attended or part.is_over, f"nobody will ever end {part} of {run.run_id}"
+            awaited = part.agent_id in run.awaited
+            assert attended or awaited or part.is_over, (
+                f"nobody will ever end {part} of {run.run_id}"
+            )
         if run.state == "ended":
             assert all(part.is_over for part in run.parts.values())
             assert not run.ledger.open_sources or run.status in ("failed", "stopped")
@@ -79,6 +86,7 @@ class Scene:
         self.core = Core(Settings(**settings))
         self.now = 1000.0
         self.logs: list[str] = []
+        self.storage = MemoryStorage()
         self.peers: dict[str, bytes] = {}
         self.attempts: dict[str, int] = {}
         self._shown: dict[str, RunView] = {}  # runs as who heard every update knows them
@@ -87,16 +95,36 @@ class Scene:
     # -- events ------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> list[Action]:
-        """What is done about an event; what is logged goes to ``logs``."""
-        actions = self.core.handle(event, self.now)
+        """What is done about an event; logs go to ``logs``, what is stored to ``storage``."""
+        return self._heed(self.core.handle(event, self.now))
+
+    def _heed(self, actions: Iterable[Action]) -> list[Action]:
         check(self.core)
+        actions = list(actions)
         self.logs += [action.text for action in actions if isinstance(action, Log)]
         for action in actions:
             if isinstance(action, Publish):
                 before = self._shown.get(action.run_id, RunView(action.run_id, plan()))
                 self._before[action.run_id] = before
                 self._shown[action.run_id] = before.after(action.message.changes)
-        return [action for action in actions if not isinstance(action, Log)]
+        self.storage.write([action.record for action in actions if isinstance(action, Store)])
+        return [
+            ToClient(action.peer, answer(action, self.storage.run(action.run_id)))
+            if isinstance(action, LookUp)
+            else action
+            for action in actions
+            if not isinstance(action, Log | Store)
+        ]
+
+    def restarts(self, seconds: float = 1.0) -> list[Action]:
+        """The broker is killed, and another takes up what is stored; agents have to register."""
+        self.now += seconds
+        self.core = Core(self.core.settings)
+        going, ended = self.storage.open_runs(), self.storage.ended_runs()
+        actions = self.core.restore(going, ended, self.now)
+        for run_id, run in self.core.runs.items():  # the gap has consoles ask for the whole
+            self._shown[run_id] = run.view(run.ledger.total)
+        return self._heed(actions)
 
     def says(self, name: str, *messages: m.Message) -> list[Action]:
         """An agent says something."""

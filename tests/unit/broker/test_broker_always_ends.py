@@ -52,7 +52,7 @@ class Chaos(Scene):
     """Plays events that make some sense, or none."""
 
     def __init__(self) -> None:
-        super().__init__(prepare_timeout=30, stop_slack=5, kept_runs=3)
+        super().__init__(prepare_timeout=30, stop_slack=5, kept_runs=3, return_timeout=20)
         self.submitted = 0
 
     def its_run(self, name: str) -> str:
@@ -103,6 +103,9 @@ class Chaos(Scene):
 
     def play_passes(self, seconds: float) -> None:
         self.passes(seconds)
+
+    def play_restarts(self) -> None:
+        self.restarts()
 
     def play_impostor(self, name: str, other: str) -> None:
         """One agent registers under the other's name."""

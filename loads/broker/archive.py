@@ -1,0 +1,317 @@
+"""What the broker has kept of its runs, and how it finds them again.
+
+After each event the head of every run is compared with the one that was saved last, so that no
+change of a run can be forgotten here.  Numbers come as deltas, which are kept as they arrived.
+The shell writes what is to be stored before it sends anything else that was decided at the same
+time: what a peer has been told is never lost.
+
+A broker that starts again takes up the runs that were going on.  Their agents come back by
+themselves and say again what was not acknowledged; those that do not come in time are lost.
+Updates go on with numbers far above all that were published before, so that consoles notice the
+gap and ask for the whole picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from loads.broker import documents as d
+from loads.broker.actions import LookUp, Store
+from loads.broker.book import Book
+from loads.broker.state import Part, Run
+from loads.errors import ExitCode, LoadsError
+from loads.ledger import Account, Delta
+from loads.metrics.history import History
+from loads.metrics.summary import RunView
+from loads.metrics.tally import Tally
+from loads.protocol import messages as m
+from loads.protocol.codec import pack, unpack
+from loads.storage.base import (
+    DropDeltas,
+    Heading,
+    Record,
+    SavePart,
+    SaveRun,
+    StoredRun,
+)
+
+_UPDATES = 10  #: bits for the number of updates that may be published in a millisecond
+
+
+class Archive:
+    """Says what is to be stored, and rebuilds runs from it."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    # -- keeping ---------------------------------------------------------------------------------
+
+    def note(self) -> None:
+        """Have whatever has changed about runs stored; their numbers are elsewhere."""
+        for run in self._book.runs.values():
+            if run.is_sealed or run.is_check:
+                continue
+            head = self._head(run)
+            if head == run.saved:
+                continue
+            before, run.saved = run.saved, head
+            self._store(_save(head))
+            if run.state == "ended":
+                self._seal(run, head)
+            elif before is None or (run.started and not before.started):  # then all agents have it
+                self._store(SavePart(run.run_id, d.BUNDLE, run.bundle))
+
+    def _store(self, record: Record) -> None:
+        self._book.do(Store(record))
+
+    def _seal(self, run: Run, head: d.Head) -> None:
+        """A run has ended: nothing about it will change."""
+        run.is_sealed = True
+        self._list(head)
+        for part in _final_parts(run):
+            self._store(part)
+        self._store(DropDeltas(run.run_id))
+
+    def _list(self, head: d.Head) -> None:
+        """Remember a run that has ended; of too many, the latest."""
+        ended = self._book.ended
+        ended[head.run_id] = head
+        if len(ended) > self._book.settings.listed_runs:
+            del ended[next(iter(ended))]
+
+    def _head(self, run: Run) -> d.Head:
+        over = run.state == "ended"
+        epoch = self._book.settings.epoch
+        return d.Head(
+            run_id=run.run_id,
+            plan=run.plan,
+            digest=run.digest,
+            state=run.state,
+            status=run.status,
+            submitted=run.submitted,
+            started=run.started,
+            ended=run.ended,
+            deadline=None if over or math.isinf(run.deadline) else run.deadline + epoch,
+            stop_asked=run.stop_asked,
+            parts=tuple(
+                d.PartKept(part.agent_id, part.host, part.state, part.workers)
+                for part in run.parts.values()
+            ),
+            error_code=run.error_code,
+            error=run.error,
+            hint=run.hint,
+            duration=run.ledger.total.elapsed or run.elapsed if over else 0.0,
+            hits=run.ledger.total.hits if over else 0,
+            number=run.number if over else 0,
+        )
+
+    def compact(self, run_id: str) -> list[Record]:
+        """What replaces all deltas of a run so far."""
+        run = self._book.runs.get(run_id)
+        return [] if run is None or run.saved is None or run.is_sealed else _whole(run)
+
+    def everything(self) -> list[Record]:
+        """All that is known of all runs, for a storage that has missed some of it."""
+        records: list[Record] = []
+        for run in self._book.runs.values():
+            if run.saved is None:
+                continue
+            records.append(_save(run.saved))
+            records += (
+                [*_final_parts(run), DropDeltas(run.run_id)] if run.is_sealed else _whole(run)
+            )
+        return records
+
+    def warn(self, text: str) -> None:
+        """Have the runs that go on say that they are not being stored."""
+        for run in self._book.runs.values():
+            if run.state != "ended":
+                run.notes.add(text)
+
+    def reassure(self) -> None:
+        """All is stored again."""
+        for run in self._book.runs.values():
+            if run.state != "ended":
+                run.notes.clear()
+
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Runs were removed from the storage, to make room."""
+        for run_id in run_ids:
+            self._book.ended.pop(run_id, None)
+            run = self._book.runs.get(run_id)
+            if run is not None and run.is_sealed:
+                del self._book.runs[run_id]
+
+    # -- restoring -------------------------------------------------------------------------------
+
+    def restore(self, going: Iterable[StoredRun], ended: Iterable[Heading]) -> None:
+        """Take up the runs that were going on; ``ended`` begins with those that ended last."""
+        for heading in reversed(list(ended)):
+            try:
+                self._list(unpack(d.Head, heading.head))
+            except LoadsError as error:
+                self._book.log("warning", f"Run {heading.run_id} cannot be read: {error.message}")
+        bundles: dict[bytes, bytes] = {}  # each held once, as in the queue
+        for stored in going:
+            heading = stored.heading
+            try:
+                run = self._rebuild(stored)
+            except LoadsError as error:
+                self._book.log("warning", f"Run {heading.run_id} cannot go on: {error.message}")
+                closed = SaveRun(heading.run_id, heading.created, self._book.wall, heading.head)
+                self._store(closed)
+                continue
+            self._book.runs[run.run_id] = run
+            run.bundle = bundles.setdefault(run.bundle, run.bundle)
+            hits = run.ledger.total.hits
+            self._book.log(
+                "info",
+                f"Run {run.run_id} goes on, {run.state}, with {hits:,} hits so far"
+                + (f"; waiting for {', '.join(run.awaited)}." if run.awaited else "."),
+            )
+
+    def _rebuild(self, stored: StoredRun) -> Run:
+        settings, now = self._book.settings, self._book.now
+        head = unpack(d.Head, stored.heading.head)
+        run = Run(
+            head.run_id,
+            head.plan,
+            {part.agent_id: Part(**vars(part)) for part in head.parts},
+            deadline=math.inf if head.deadline is None else head.deadline - settings.epoch,
+            state=head.state,
+            started=head.started,
+            started_at=head.started - settings.epoch if head.started else 0.0,
+            stop_asked=head.stop_asked,
+            number=number_after_all(self._book.wall),
+            error_code=head.error_code,
+            error=head.error,
+            hint=head.hint,
+            submitted=head.submitted,
+            digest=head.digest,
+            bundle=stored.parts.get(d.BUNDLE, b""),
+            saved=head,
+        )
+        _fill(run, stored)
+        run.published_at = now
+        if run.started_at:
+            run.elapsed = max(0.0, now - run.started_at)
+        for part in run.parts.values():
+            if not part.is_over:
+                part.state = "preparing" if run.state == "preparing" else part.state
+                run.awaited[part.agent_id] = now + settings.return_timeout
+        return run
+
+
+def number_after_all(wall: float) -> int:
+    """A number for an update that is above those of all updates until now.
+
+    It comes from the time of day, because not every update is worth a write to the storage.
+    """
+    return int(wall * 1000) << _UPDATES
+
+
+def answer(asked: LookUp, stored: StoredRun | None) -> m.Reply:
+    """The reply to a request for a run that only the storage may know."""
+    try:
+        if stored is not None and d.RESULT in stored.parts:
+            view = unpack(RunView, stored.parts[d.RESULT])
+            return m.RunSnapshot(asked.request, asked.number, view)
+        error = LoadsError(
+            f"The broker knows no run {asked.run_id}.", "It may have been forgotten."
+        )
+    except (LoadsError, ValueError) as damaged:
+        error = LoadsError(f"The result of run {asked.run_id} cannot be read: {damaged}")
+    return m.Refused(asked.request, int(ExitCode.USAGE), error.message, error.hint)
+
+
+def _save(head: d.Head) -> SaveRun:
+    ended = head.ended if head.state == "ended" else None
+    return SaveRun(head.run_id, head.submitted, ended, pack(head))
+
+
+def _whole(run: Run) -> list[Record]:
+    """All parts of a run that goes on, in place of its deltas."""
+    history = History()
+    history.merge(run.history)
+    history.add(run.ledger.news.elapsed, run.ledger.news)
+    return [
+        SavePart(run.run_id, d.BUNDLE, run.bundle),
+        SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=True))),
+        SavePart(run.run_id, d.HISTORY, pack(d.HistoryKept(history))),
+        DropDeltas(run.run_id),
+    ]
+
+
+def _final_parts(run: Run) -> list[SavePart]:
+    """All parts of a run that has ended."""
+    return [
+        SavePart(run.run_id, d.BUNDLE, b""),
+        SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=False))),
+        SavePart(run.run_id, d.HISTORY, pack(d.HistoryKept(run.history))),
+        SavePart(run.run_id, d.RESULT, pack(run.view(run.ledger.total))),
+    ]
+
+
+def _ledger(run: Run, with_numbers: bool) -> d.LedgerKept:
+    return d.LedgerKept(
+        tuple(
+            d.AccountKept(
+                source,
+                account.last,
+                account.users,
+                account.ended,
+                account.reason,
+                account.unknown,
+                account.given_up,
+                account.missing,
+                account.hits,
+            )
+            for source, account in run.ledger.accounts.items()
+        ),
+        run.ledger.total if with_numbers else Tally(),
+    )
+
+
+def _fill(run: Run, stored: StoredRun) -> None:
+    """Enter the numbers: the ledger as it was saved last, and the deltas since."""
+    if d.LEDGER in stored.parts:
+        ledger = unpack(d.LedgerKept, stored.parts[d.LEDGER])
+        accounts = {
+            kept.source: Account(
+                kept.last,
+                kept.hits,
+                kept.users,
+                kept.ended,
+                kept.reason,
+                kept.unknown,
+                kept.given_up,
+                kept.missing,
+            )
+            for kept in ledger.accounts
+        }
+        run.ledger.begin_with(accounts, ledger.total)
+    if d.HISTORY in stored.parts:
+        run.history.merge(unpack(d.HistoryKept, stored.parts[d.HISTORY]).history)
+    for part in run.parts.values():
+        for worker in part.workers:
+            run.ledger.expect(worker)
+    for body in stored.deltas:
+        report = unpack(m.Report, body)
+        run.ledger.merge(delta_of(report))
+        run.history.add(report.tally.elapsed, report.tally)
+    run.ledger.take_news()  # consoles will ask for all of it
+    run.unheard = set(run.ledger.open_sources)
+
+
+def delta_of(report: m.Report) -> Delta:
+    """A report as the ledger takes it."""
+    return Delta(
+        report.worker,
+        report.sequence,
+        report.tally,
+        report.users,
+        report.ended,
+        report.reason,
+        report.unknown,
+    )

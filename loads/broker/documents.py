@@ -1,0 +1,88 @@
+"""What is kept of a run, as storages and later versions of the broker see it.
+
+Each is a dataclass that the codec of the wire packs.  As with messages, a field that is added
+later has a default, and one that is not known is ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from loads.metrics.history import History
+from loads.metrics.summary import State, Status
+from loads.metrics.tally import Tally
+from loads.plan import RunPlan
+
+#: The parts of a run in a storage: the test's files until it starts, the accounts of its workers,
+#: how its series went over time, and, when it has ended, the final view of it.
+BUNDLE, LEDGER, HISTORY, RESULT = "bundle", "ledger", "history", "result"
+
+
+@dataclass(frozen=True)
+class PartKept:
+    """One agent's part of a run."""
+
+    agent_id: str
+    host: str
+    state: str
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A run without its numbers.
+
+    All moments are seconds since the Unix epoch, 0 for what has not happened; ``deadline`` is None
+    when there is none.  ``duration``, ``hits`` and ``number`` are those at the end.
+    """
+
+    run_id: str
+    plan: RunPlan
+    digest: str
+    state: State
+    status: Status
+    submitted: float
+    started: float
+    ended: float
+    deadline: float | None
+    stop_asked: bool
+    parts: tuple[PartKept, ...]
+    error_code: int = 0
+    error: str = ""
+    hint: str = ""
+    duration: float = 0.0
+    hits: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class AccountKept:
+    """One worker's account."""
+
+    source: str
+    last: int
+    users: int
+    ended: str
+    reason: str
+    unknown: int | None
+    given_up: bool
+    missing: int
+    hits: int
+
+
+@dataclass(frozen=True)
+class LedgerKept:
+    """The accounts of a run, up to the deltas that were dropped when this was saved.
+
+    ``total`` is empty once the run has ended: then it is in the result.
+    """
+
+    accounts: tuple[AccountKept, ...]
+    total: Tally = field(default_factory=Tally)
+
+
+@dataclass(frozen=True)
+class HistoryKept:
+    """The history of a run, up to the same deltas."""
+
+    history: History

@@ -1,0 +1,1 @@
+"""Where a broker keeps its runs, so that they outlive it."""

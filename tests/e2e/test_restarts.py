@@ -1,0 +1,200 @@
+"""Brokers that are killed and started again: runs go on, and nothing is lost or counted twice."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import pytest
+
+from loads.client import BrokerClient
+from loads.clock import SystemClock
+from loads.errors import LoadsError
+from loads.metrics.summary import RunView
+from tests.e2e.cluster import SITE, Cluster, Runner, site
+from tests.e2e.stage import Stage
+from tests.e2e.targets import Target
+from tests.e2e.waiting import until
+
+USERS = 10
+
+
+def under_load(target: Target, hits: int = 200) -> None:
+    """Wait until the target has served some hits more."""
+    until_hits = target.hits + hits
+    until(lambda: target.hits >= until_hits, f"{hits} hits more")
+
+
+def the_run(cluster: Cluster) -> str:
+    """The id of the run that the broker has started."""
+    return cluster.broker.says(" started on ").split("Run ")[1].split()[0]
+
+
+def restart(cluster: Cluster, number: int = signal.SIGKILL) -> None:
+    """End the broker with a signal, and start another."""
+    cluster.broker.signal(number)
+    cluster.broker.wait()
+    cluster.start_broker()
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on."""
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
+    finally:
+        for probe in sockets:
+            probe.close()
+
+
+def test_a_run_goes_on_through_three_restarts_of_its_broker(stage: Stage, target: Target) -> None:
+    """Killed three times under load: the console ends with the target's count."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 2, workers=2)
+    runner = cluster.start("test_site", "-u", USERS, "-d", 12, "--server-url", target.url)
+    run_id = the_run(cluster)
+    for times in (1, 2, 3):
+        under_load(target)
+        cluster.broker.signal(signal.SIGKILL)
+        cluster.broker.wait()
+        under_load(target)
+        cluster.start_broker()
+        cluster.broker.says(f"Run {run_id} goes on, running")
+        for agent in cluster.agents:
+            agent.says("The broker is back; the run goes on", times)
+    result = runner.wait()
+    assert result.code == 0
+    assert result.summary["status"] == "finished"
+    assert result.hits == target.hits
+    assert result.tests["success"] == target.hits
+    assert result.summary["warnings"] == []
+    assert result.figure("Hits") == target.hits
+    assert cluster.view(run_id).tally.hits == target.hits
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_broker_on_tcp_comes_back_on_its_ports(stage: Stage, target: Target, number: int) -> None:
+    """By hits, so that each one that is lost or repeated would change the number of tests."""
+    stage.write("test_slow.py", site("/slow/0.02"))
+    names = ("--frontend", "--backend", "--publisher")
+    at = [f"tcp://127.0.0.1:{port}" for port in free_ports(3)]
+    options = tuple(text for pair in zip(names, at, strict=True) for text in pair)
+    cluster = Cluster(stage, 0, broker_options=options)
+    agent = stage.start("agent", "loads-agent", "--broker", cluster.frontend, "--workers", 1)
+    agent.says("Registered with the broker")
+    where = ("-a", 1, "--broker", cluster.frontend, "--server-url", target.url)
+    runner = Runner(stage, "test_slow", "-u", USERS, "--hits", 200, *where)
+    under_load(target, 50)
+    restart(cluster, number)
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == USERS * 200
+
+
+def test_a_broker_that_is_killed_while_agents_prepare(stage: Stage, target: Target) -> None:
+    """The import of the test waits for a file, which is there when another broker is."""
+    waiting = f"""
+    import os, time
+
+    while not os.path.exists({str(stage.root / "go")!r}):
+        time.sleep(0.01)
+    """
+    stage.write("test_site.py", waiting + SITE)
+    cluster = Cluster(stage, 2)
+    runner = cluster.start("test_site", "-u", 2, "--hits", 10, "--server-url", target.url)
+    for agent in cluster.agents:
+        until(lambda agent=agent: agent.workers, "workers that load the test")
+    restart(cluster)
+    cluster.broker.says("goes on, preparing")
+    for agent in cluster.agents:
+        agent.says("The broker is back")
+    (stage.root / "go").touch()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 40
+
+
+def test_a_broker_that_is_killed_while_a_run_is_stopped(stage: Stage, target: Target) -> None:
+    """Requests wait at a gate when the run is stopped, and pass it when the broker is back."""
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage, 2)
+    runner = cluster.start("test_gate", "-u", 3, "--hits", 100, "--server-url", target.url)
+    until(lambda: target.hits == 6, "all users to be at the gate")
+    run_id = the_run(cluster)
+    runner.process.signal(signal.SIGINT)
+    until(lambda: cluster.view(run_id).state == "stopping", "the run to be stopping")
+    restart(cluster)
+    cluster.broker.says("goes on, stopping")
+    for agent in cluster.agents:
+        agent.says("The broker is back")
+    target.open_gate()
+    result = runner.wait()
+    assert result.code == 130
+    assert result.summary["status"] == "stopped"
+    assert result.hits == target.hits == 6
+
+
+def test_runs_that_wait_for_agents_go_on_waiting(stage: Stage, target: Target) -> None:
+    """One runs, two wait, the broker is killed: all three end, in order."""
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage)
+    options = ("test_gate", "-u", 2, "--hits", 30, "--server-url", target.url)
+    first = cluster.start(*options)
+    the_run(cluster)
+    others = []
+    for number in (1, 2):
+        others.append(cluster.start(*options, "--wait-for-agents"))
+        cluster.broker.says("waits for agents", number)
+    restart(cluster)
+    cluster.broker.says("goes on, queued", 2)
+    target.open_gate()
+    results = [runner.wait() for runner in (first, *others)]
+    assert [result.code for result in results] == [0, 0, 0]
+    assert [result.hits for result in results] == [60, 60, 60]
+    assert target.hits == 180
+    starts = [result.summary["started"] for result in results]
+    assert starts == sorted(starts)
+
+
+def test_runs_that_have_ended_are_there_after_a_restart(stage: Stage, target: Target) -> None:
+    stage.write("test_site.py", SITE)
+    stage.write("test_broken.py", site("/broken"))
+    cluster = Cluster(stage)
+    views: list[RunView] = []
+    for test in ("test_site", "test_broken"):
+        cluster.run(test, "-u", 2, "--hits", 5, "--server-url", target.url)
+        run_id = cluster.broker.says(" ended: ").split("Run ")[1].split()[0]
+        views.append(cluster.view(run_id))
+    restart(cluster)
+    assert [cluster.view(view.run_id) for view in views] == views
+    assert sum(view.tally.hits for view in views) == target.hits
+    with BrokerClient(cluster.frontend, SystemClock()) as client:
+        assert client.stop(views[0].run_id, 0).view == views[0], "nothing is left to be stopped"
+        with pytest.raises(LoadsError, match="knows no run r9"):
+            client.get("r9")
+
+
+def test_agents_that_do_not_come_back_are_lost(stage: Stage, target: Target) -> None:
+    """Broker and agent are killed, and only the broker comes back: the run ends all the same."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, broker_options=("--agent-timeout", 1, "--return-timeout", 2))
+    runner = cluster.start("test_site", "-u", USERS, "-d", 600, "--server-url", target.url)
+    run_id = the_run(cluster)
+    until(lambda: cluster.view(run_id).tally.hits, "hits that the broker knows of")
+    known = cluster.view(run_id).tally.hits
+    cluster.broker.signal(signal.SIGKILL)
+    cluster.broker.wait()
+    cluster.agents[0].signal(signal.SIGKILL)
+    runner.process.says("No word from the broker")
+    cluster.start_broker()
+    runner.process.says("The broker is back; the run went on")
+    result = runner.wait()
+    assert result.code == 4
+    assert known <= result.hits <= target.hits
+    assert all("did not come back" in warning for warning in result.summary["warnings"])
+    assert [agent["unknown"] for agent in result.summary["agents"]] == [None]
+    until(lambda: not stage.survivors().keys() - {cluster.broker.pid}, "the end of the workers")
+    for left in stage.tmp.glob("loads-run-*"):
+        left.rmdir()

@@ -1,0 +1,531 @@
+"""A broker that is killed, and another that takes up its runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgpack
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from loads.broker import documents as d
+from loads.broker.actions import Removed, StorageFailed, StorageWorks, Store
+from loads.broker.state import Run
+from loads.ledger import Ledger
+from loads.metrics.history import History
+from loads.metrics.summary import RunView
+from loads.protocol import messages as m
+from loads.protocol.codec import pack, unpack
+from loads.protocol.dialogue import State
+from loads.storage.base import ForgetRun, SavePart, SaveRun
+from tests.unit.broker.scene import (
+    Scene,
+    acknowledge,
+    hits,
+    plan,
+    prepare,
+    ready,
+    register,
+    report,
+    submit,
+)
+from tests.unit.broker.test_broker_always_ends import Chaos, events
+from tests.unit.strategies import quick
+
+
+def accounts(ledger: Ledger) -> dict[str, tuple]:
+    return {
+        source: (a.hits, a.last, a.users, a.ended, a.reason, a.unknown, a.given_up, a.missing)
+        for source, a in ledger.accounts.items()
+    }
+
+
+def numbers(history: History) -> dict:
+    """How many there were of each series, whenever that was."""
+    totals: dict = {}
+    for key, _, slot in history.rows():
+        totals[key] = totals.get(key, 0) + slot.count
+    return totals
+
+
+def essence(run: Run) -> tuple:
+    """What a restart may not change of a run that goes on."""
+    parts = {
+        part.agent_id: (part.host, part.workers, "open" if not part.is_over else part.state)
+        for part in run.parts.values()
+    }
+    return run.plan, run.state, run.status, run.stop_asked, run.deadline, run.started, parts
+
+
+# -- a run that goes on --------------------------------------------------------------------------
+
+
+def test_a_run_goes_on_with_its_numbers():
+    scene = Scene()
+    run = scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 3), report("a/1", 1, 2), report("a/0", 2, 1))
+    scene.says("b", report("b/0", 1, 5))
+    before = essence(run), accounts(run.ledger)
+    scene.restarts()
+    again = scene.core.runs["r1"]
+    assert again is not run
+    assert (essence(again), accounts(again.ledger)) == before
+    assert again.ledger.total == run.ledger.total
+    assert numbers(again.history) == dict.fromkeys(hits(1).series, 11)
+    assert sorted(again.awaited) == ["a", "b"]
+    assert "r1 goes on, running, with 11 hits so far; waiting for a, b." in scene.logs[-1]
+
+
+def test_agents_come_back_and_say_again_what_was_not_acknowledged():
+    scene = Scene()
+    scene.runs("a")
+    scene.says("a", report("a/0", 1, 3))
+    scene.restarts()
+    assert scene.says("a", m.Heartbeat()) == [scene.to("a", m.WhoAreYou())]
+    (greeting, *_rest) = scene.reconnects("a", "r1")
+    assert greeting == scene.to("a", m.WelcomeBack(1.0, 10.0))
+    said = scene.says("a", ready("a"), report("a/0", 1, 3), report("a/0", 2, 4))
+    assert said == [
+        scene.to("a", m.Start("r1", 0.0, 0.25)),
+        scene.to("a", acknowledge("a/0", 1)),
+        scene.to("a", acknowledge("a/0", 2)),
+    ]
+    assert scene.core.runs["r1"].ledger.total.hits == 7
+    scene.says("a", report("a/0", 3, 1, ended="finished"), report("a/1", 1, 1, ended="finished"))
+    scene.says("a", m.Finished("r1"))
+    assert scene.core.runs["r1"].status == "finished"
+    assert scene.core.runs["r1"].view(hits(0)).warnings == ()
+
+
+def test_consoles_notice_the_gap():
+    """Updates are not stored one by one: numbers go on far above all that were published."""
+    scene = Scene()
+    run = scene.runs("a")
+    scene.passes(60, "a")
+    published = run.number
+    for _ in range(3):
+        scene.restarts(0.002)
+        scene.passes(1)
+        (snapshot,) = scene.asks(m.GetRun(1, "r1"))
+        assert snapshot.message.number > published + 1
+        published = snapshot.message.number
+
+
+@pytest.mark.parametrize("downtime", [1.0, 500.0])
+def test_the_time_that_a_run_has_is_not_prolonged(downtime):
+    scene = Scene()
+    run = scene.runs("a", duration=60, grace=5)
+    scene.restarts(downtime)
+    assert scene.core.runs["r1"].deadline == run.deadline
+    assert scene.core.runs["r1"].elapsed == pytest.approx(downtime, abs=0.2)
+
+
+def test_the_monotonic_clock_may_begin_anew():
+    """The box was rebooted: only the time of day goes on."""
+    scene = Scene(epoch=5000.0)
+    run = scene.runs("a", duration=60, grace=5)
+    left = run.deadline - scene.now
+    scene.now = 0.0
+    scene.core.settings.__dict__["epoch"] = 6000.0
+    scene.restarts(10.0)
+    assert scene.core.runs["r1"].deadline - scene.now == pytest.approx(left - 10)
+
+
+def test_agents_that_do_not_come_back_are_lost():
+    scene = Scene(return_timeout=30)
+    scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 3))
+    scene.restarts()
+    scene.reconnects("b", "r1")
+    scene.says("b", ready("b"))
+    scene.passes(29, "b")
+    assert scene.core.runs["r1"].state == "running"
+    scene.passes(2, "b")
+    run = scene.core.runs["r1"]
+    assert (run.parts["a"].state, run.parts["b"].state) == ("lost", "running")
+    scene.ends("b")
+    assert run.status == "incomplete"
+    view = run.view(hits(0))
+    assert "did not come back after the broker's restart" in view.warnings[0]
+    assert [agent.unknown for agent in view.agents] == [None, 0]
+
+
+def test_an_agent_that_comes_back_too_late_is_taken_in_again():
+    scene = Scene(return_timeout=5)
+    scene.runs("a", "b")
+    scene.restarts()
+    scene.reconnects("b", "r1")
+    scene.says("b", ready("b"))
+    scene.passes(6, "b")
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"))
+    scene.ends("a")
+    scene.ends("b")
+    assert scene.core.runs["r1"].status == "finished"
+
+
+def test_a_stopped_run_stops():
+    scene = Scene(stop_slack=15)
+    scene.runs("a")
+    scene.asks(m.StopRun(1, "r1", 20.0))
+    scene.restarts(5.0)
+    stop = scene.reconnects("a", "r1")[-1]
+    assert isinstance(stop.message, m.StopLoad)
+    assert stop.message.grace == pytest.approx(15.0)
+    scene.says("a", ready("a"))
+    scene.ends("a")
+    assert scene.core.runs["r1"].status == "stopped"
+
+
+# -- a run that is prepared ----------------------------------------------------------------------
+
+
+def test_a_run_that_is_being_prepared_goes_on():
+    scene = Scene()
+    scene.prepares("a", "b")
+    scene.says("a", ready("a"))
+    scene.restarts()
+    for name in ("a", "b"):
+        scene.reconnects(name, "r1")
+    scene.says("a", ready("a"))
+    assert scene.core.runs["r1"].state == "preparing", "b has not said that it is ready"
+    started = scene.says("b", ready("b"))
+    assert scene.to("a", m.Start("r1", 0.1, 0.25)) in started
+    assert scene.to("b", m.Start("r1", 0.1, 0.25)) in started
+
+
+def test_an_agent_that_never_heard_of_its_run_is_told():
+    scene = Scene()
+    scene.prepares("a")
+    scene.restarts()
+    said = scene.reconnects("a")
+    assert said == [scene.to("a", m.Welcome(1.0, 10.0)), scene.to("a", prepare(plan(1)))]
+    scene.says("a", ready("a"))
+    assert scene.core.runs["r1"].state == "running"
+
+
+def test_the_files_of_a_test_are_kept_until_it_starts():
+    scene = Scene()
+    scene.prepares("a")
+    assert scene.storage.run("r1").parts == {d.BUNDLE: b"bundle"}
+    scene.says("a", ready("a"))
+    assert scene.storage.run("r1").parts == {}
+
+
+def test_runs_that_wait_keep_their_places():
+    scene = Scene()
+    scene.runs("a", run_id="r0")
+    for run_id, patience in (("w2", 100.0), ("w1", None)):
+        scene.asks(submit(plan(1), patience=patience), run_id)
+        scene.now += 1
+    scene.restarts()
+    (row, *waiting) = scene.asks(m.ListRuns(1))[0].message.runs
+    assert row.run_id == "r0"
+    assert [(row.run_id, row.state, row.place) for row in waiting] == [
+        ("w2", "queued", 1),
+        ("w1", "queued", 2),
+    ]
+    said = scene.registers("b")
+    assert scene.to("b", prepare(plan(1), "w2")) in said
+    scene.passes(100, "b")
+    assert scene.core.runs["w1"].state == "queued"
+
+
+def test_the_patience_of_a_run_goes_on_while_there_is_no_broker():
+    scene = Scene()
+    scene.asks(submit(plan(1), patience=100.0), "w1")
+    scene.restarts(99.0)
+    assert scene.core.runs["w1"].state == "queued"
+    scene.passes(2)
+    assert scene.core.runs["w1"].error_code == 6
+
+
+# -- runs that have ended ------------------------------------------------------------------------
+
+
+def test_a_run_that_has_ended_is_answered_from_the_storage():
+    scene = Scene()
+    run = scene.runs("a")
+    scene.says("a", report("a/0", 1, 3))
+    scene.ends("a")
+    before = run.view(run.ledger.total)
+    scene.restarts()
+    assert scene.core.runs == {}
+    for question in (m.GetRun(7, "r1"), m.StopRun(7, "r1", 0)):
+        (answer,) = scene.asks(question)
+        assert answer.message.view == before
+        assert answer.message.number > run.number
+    stored = scene.storage.run("r1")
+    assert sorted(stored.parts) == [d.HISTORY, d.LEDGER, d.RESULT]
+    assert stored.deltas == ()
+    kept = unpack(d.LedgerKept, stored.parts[d.LEDGER]).accounts
+    assert [(a.source, a.last, a.ended, a.hits) for a in kept] == [
+        ("a/0", 2, "finished", 3),
+        ("a/1", 1, "finished", 0),
+    ]
+    history = unpack(d.HistoryKept, stored.parts[d.HISTORY]).history
+    assert numbers(history) == dict.fromkeys(hits(1).series, 3)
+
+
+def test_lists_and_prefixes_know_runs_that_are_in_the_storage_only():
+    scene = Scene(epoch=5000.0)
+    for run_id in ("r1", "r2"):
+        scene.runs("a", run_id=run_id, config={"user_id": "alice"})
+        scene.says("a", report("a/0", 1, 3, run_id))
+        scene.ends("a", run_id)
+    (before,) = scene.asks(m.ListRuns(1))
+    scene.restarts()
+    assert scene.asks(m.ListRuns(1)) == [before]
+    assert [row.run_id for row in before.message.runs] == ["r2", "r1"]
+    assert {(row.hits, row.user_id, row.status) for row in before.message.runs} == {
+        (3, "alice", "finished")
+    }
+    (refused,) = scene.asks(m.GetRun(1, "r"))
+    assert refused.message.message == "r is the beginning of 2 runs."
+    scene.storage.write([ForgetRun("r2")])
+    scene.feed(Removed(("r2",)))
+    (found,) = scene.asks(m.GetRun(1, "r"))
+    assert found.message.view.run_id == "r1"
+
+
+def test_checks_are_not_stored():
+    scene = Scene()
+    scene.registers("a")
+    scene.asks(replace(submit(plan(1)), on=("a",)), "c1")
+    scene.says("a", ready("a", "c1"), report("a/0", 1, 1, "c1"))
+    scene.ends("a", "c1")
+    assert scene.core.runs["c1"].status == "finished"
+    assert scene.storage.size() == 0
+
+
+def test_an_agent_whose_run_has_ended_meanwhile_is_welcome():
+    scene = Scene()
+    scene.runs("a")
+    scene.ends("a")
+    scene.restarts()
+    assert scene.reconnects("a", "r1") == [scene.to("a", m.Welcome(1.0, 10.0))]
+    assert scene.state_of("a") is State.IDLE
+
+
+def test_a_run_that_was_removed_is_forgotten():
+    scene = Scene()
+    scene.runs("a")
+    scene.ends("a")
+    assert list(scene.core._book.ended) == ["r1"]
+    scene.feed(Removed(("r1", "r0")))
+    assert scene.core.runs == {}
+    assert scene.core._book.ended == {}
+
+
+def test_lists_of_ended_runs_have_an_end():
+    scene = Scene(listed_runs=2)
+    for number in range(4):
+        scene.runs("a", run_id=f"r{number}")
+        scene.ends("a", f"r{number}")
+    assert list(scene.core._book.ended) == ["r2", "r3"]
+    scene.restarts()
+    assert list(scene.core._book.ended) == ["r2", "r3"]
+
+
+# -- storages with gaps --------------------------------------------------------------------------
+
+
+def test_a_storage_that_missed_reports_makes_a_run_incomplete_and_not_endless():
+    """Reports that were acknowledged while nothing was stored do not come again."""
+    scene = Scene()
+    scene.runs("a")
+    scene.says("a", report("a/0", 1, 3))
+    kept = scene.storage.run("r1")
+    scene.says("a", report("a/0", 2, 3), report("a/0", 3, 3))
+    scene.storage.write([SaveRun("r1", 0, None, kept.heading.head)])
+    scene.storage._runs["r1"].deltas[1:] = []
+    scene.restarts()
+    scene.reconnects("a", "r1")
+    said = scene.says("a", ready("a"), report("a/0", 4, 2))
+    assert said[-1] == scene.to("a", acknowledge("a/0", 4))
+    scene.says("a", report("a/0", 5, 0, ended="finished"), report("a/1", 1, 1, ended="finished"))
+    scene.says("a", m.Finished("r1"))
+    run = scene.core.runs["r1"]
+    assert run.status == "incomplete"
+    assert run.ledger.total.hits == 6
+    view = run.view(hits(0))
+    assert view.warnings == ("a/0 made 2 reports that the broker has lost",)
+    assert view.agents[0].unknown is None
+
+
+def test_only_the_first_report_after_a_restart_may_leave_a_gap():
+    scene = Scene()
+    scene.runs("a")
+    scene.restarts()
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"), report("a/0", 1, 1))
+    assert scene.says("a", report("a/0", 3, 1)) == [scene.to("a", acknowledge("a/0", 1))]
+
+
+def test_a_run_that_cannot_be_read_is_put_aside():
+    scene = Scene()
+    scene.storage.write([SaveRun("r0", 5.0, None, b"nonsense"), SaveRun("r9", 5.0, 6.0, b"?")])
+    scene.restarts()
+    assert scene.core.runs == {}
+    assert any("Run r0 cannot go on" in line for line in scene.logs)
+    assert any("Run r9 cannot be read" in line for line in scene.logs)
+    assert scene.storage.open_runs() == [], "it is said once, and not at each start"
+    (answer,) = scene.asks(m.GetRun(1, "r0"))
+    assert isinstance(answer.message, m.Refused)
+
+
+def test_a_damaged_result_is_refused():
+    scene = Scene()
+    scene.storage.write([SaveRun("r0", 5.0, 6.0, b""), SavePart("r0", d.RESULT, b"nonsense")])
+    (answer,) = scene.asks(m.GetRun(1, "r0"))
+    assert "cannot be read" in answer.message.message
+
+
+def test_a_run_says_that_it_is_not_stored():
+    scene = Scene()
+    run = scene.runs("a")
+    scene.feed(StorageFailed("The disk is full."))
+    (warning,) = run.view(hits(0)).warnings
+    assert warning == "Not stored, and lost if the broker ends: The disk is full."
+    scene.feed(StorageWorks())
+    assert run.view(hits(0)).warnings == ()
+
+
+# -- snapshots and the order of things -----------------------------------------------------------
+
+
+def test_a_snapshot_stands_for_all_deltas():
+    scene = Scene()
+    scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 3), report("a/1", 1, 2))
+    scene.passes(1, "a", "b")
+    scene.says("a", report("a/0", 2, 4))
+    scene.storage.write(scene.core.compact("r1"))
+    assert scene.storage.run("r1").deltas == ()
+    scene.says("b", report("b/0", 1, 5))
+    run = scene.core.runs["r1"]
+    before = accounts(run.ledger)
+    scene.restarts()
+    assert accounts(scene.core.runs["r1"].ledger) == before
+    assert numbers(scene.core.runs["r1"].history) == dict.fromkeys(hits(1).series, 14)
+
+
+def test_what_has_ended_or_is_unknown_has_no_snapshot():
+    scene = Scene()
+    scene.runs("a")
+    scene.ends("a")
+    assert scene.core.compact("r1") == scene.core.compact("r0") == []
+
+
+def test_a_report_is_stored_as_it_came_and_once():
+    scene = Scene()
+    scene.runs("a")
+    message = report("a/0", 1, 3)
+    for _ in range(2):
+        scene.says("a", message)
+    assert scene.storage.run("r1").deltas == (pack(message),)
+
+
+def test_fields_of_a_newer_version_are_ignored_and_missing_ones_have_defaults():
+    scene = Scene()
+    scene.runs("a")
+    fields = msgpack.unpackb(scene.storage.run("r1").heading.head)
+    del fields["hits"]
+    head = msgpack.packb({**fields, "colour": "blue"})
+    scene.storage.write([SaveRun("r1", 1.0, None, head)])
+    scene.restarts()
+    assert scene.core.runs["r1"].state == "running"
+
+
+# -- whatever happens ----------------------------------------------------------------------------
+
+
+@quick
+@given(st.lists(events, max_size=20), st.integers(0, 20))
+def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted):
+    """After any story: the same runs, ledgers, histories and results."""
+    scene = Chaos()
+    note("\n".join(map(str, story)))
+    scene.play("runs", 2)
+    for number, event in enumerate(story):
+        scene.play(*event)
+        if number == compacted:
+            for run_id in scene.core.runs:
+                scene.storage.write(scene.core.compact(run_id))
+    before = {run_id: run for run_id, run in scene.core.runs.items() if not run.is_check}
+    scene.restarts()
+    going = {run_id: run for run_id, run in before.items() if run.state != "ended"}
+    restored = {r: run for r, run in scene.core.runs.items() if run.state != "ended"}
+    assert restored.keys() == going.keys()
+    for run_id, run in going.items():
+        again = restored[run_id]
+        assert essence(again) == essence(run)
+        assert accounts(again.ledger) == accounts(run.ledger)
+        assert again.ledger.total == run.ledger.total
+        run.history.add(run.ledger.news.elapsed, run.ledger.news)
+        assert numbers(again.history) == numbers(run.history)
+    for run_id, run in before.items():
+        if run.state == "ended":
+            result = unpack(RunView, scene.storage.run(run_id).parts[d.RESULT])
+            assert result == run.view(run.ledger.total)
+
+
+@quick
+@given(st.lists(events | st.just(("restarts",)), max_size=25))
+def test_every_run_ends_although_brokers_are_killed(story):
+    scene = Chaos()
+    note("\n".join(map(str, story)))
+    scene.play("runs", 2)
+    for event in story:
+        scene.play(*event)
+    scene.passes(60)
+    assert [run.run_id for run in scene.core.runs.values() if run.state != "ended"] == []
+    assert scene.storage.open_runs() == []
+    assert scene.core.agents == {}
+
+
+def test_what_a_storage_missed_is_all_there_again():
+    """Nothing was written for a while; then all that is known is, and a restart finds it."""
+    scene = Scene()
+    scene.runs("a", run_id="r1")
+    scene.runs("b", run_id="r2")
+    kept = scene.storage
+    scene.storage = type(kept)()
+    scene.says("a", report("a/0", 1, 3))
+    scene.ends("b", "r2")
+    scene.prepares("c", run_id="r3")
+    scene.storage = kept
+    scene.storage.write(scene.core.everything())
+    runs = dict(scene.core.runs)
+    scene.restarts()
+    assert sorted(scene.core.runs) == ["r1", "r3"]
+    for run_id in ("r1", "r3"):
+        assert essence(scene.core.runs[run_id]) == essence(runs[run_id])
+        assert accounts(scene.core.runs[run_id].ledger) == accounts(runs[run_id].ledger)
+    assert scene.core.runs["r3"].bundle == b"bundle"
+    (answer,) = scene.asks(m.GetRun(1, "r2"))
+    assert answer.message.view == runs["r2"].view(runs["r2"].ledger.total)
+
+
+def test_what_is_stored_comes_with_what_is_said():
+    """The shell stores first: so the two have to come out of the same event."""
+    scene = Scene()
+    scene.registers("a")
+    told = scene.core.handle(_submitted(), scene.now)
+    kinds = [type(action.record) for action in told if isinstance(action, Store)]
+    assert kinds == [SaveRun, SavePart]
+    assert scene.to("a", prepare(plan(1))) in told
+
+
+def _submitted():
+    from loads.broker.actions import FromClient
+
+    return FromClient(b"client", submit(plan(1)), "r1")
+
+
+def test_a_registration_alone_stores_nothing():
+    scene = Scene()
+    scene.says("a", register("a"))
+    scene.passes(30, "a")
+    assert scene.storage.size() == 0

@@ -1,0 +1,127 @@
+"""How series went over time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loads.metrics.history import MAX_SLOTS, History, Slot
+from loads.metrics.series import HIT, TEST, SeriesKey, Verdict
+from loads.metrics.tally import Tally
+from tests.unit.strategies import few, microseconds, quick, tallies
+
+HOME = SeriesKey(HIT, "http://host/", "GET")
+
+
+def hits(*latencies: int, outcome: int = 200) -> Tally:
+    tally = Tally()
+    for latency in latencies:
+        tally.line(HOME).record(latency, outcome)
+    return tally
+
+
+def history(*entries: tuple[float, Tally]) -> History:
+    made = History()
+    for second, tally in entries:
+        made.add(second, tally)
+    return made
+
+
+entries = st.lists(st.tuples(st.floats(0, 5 * MAX_SLOTS), tallies()), max_size=3)
+histories = entries.map(lambda rows: history(*rows))
+
+
+def test_each_second_has_its_slot():
+    made = history((0.2, hits(100, 300)), (0.9, hits(200)), (3.5, hits(50, outcome=500)))
+    (first, second) = made.rows()
+    assert first[:2] == (HOME, 0)
+    assert (first[2].count, first[2].errors, first[2].high, first[2].mean) == (3, 0, 300, 200)
+    assert second[:2] == (HOME, 3)
+    assert (second[2].count, second[2].errors) == (1, 1)
+
+
+def test_tests_that_fail_are_errors_and_skipped_ones_are_not():
+    tally = Tally()
+    for verdict in Verdict:
+        tally.line(SeriesKey(TEST, "test")).record(10, verdict)
+    ((_, _, slot),) = history((0, tally)).rows()
+    assert (slot.count, slot.errors) == (4, 2)
+
+
+def test_a_long_run_has_no_more_slots_than_a_short_one():
+    made = history(*((second, hits(1000)) for second in range(4 * MAX_SLOTS)))
+    rows = list(made.rows())
+    assert made.width == 4
+    assert len(rows) == MAX_SLOTS
+    assert [second for _, second, _ in rows] == list(range(0, 4 * MAX_SLOTS, 4))
+    assert {slot.count for _, _, slot in rows} == {4}
+
+
+def test_an_empty_tally_leaves_no_trace():
+    assert not history((5, Tally()))
+
+
+@quick
+@given(st.lists(microseconds, min_size=1, max_size=50), st.sampled_from([0, 50, 90, 99, 100]))
+def test_percentiles_are_close(latencies, percent):
+    tally = hits(*latencies)
+    ((_, _, slot),) = history((0, tally)).rows()
+    exact = tally.line(HOME).latency.percentile(percent)
+    assert exact <= slot.percentile(percent) <= max(exact * 1.126, exact + 16)
+
+
+def test_nothing_has_no_percentiles():
+    assert (Slot().percentile(50), Slot().mean) == (None, None)
+
+
+@few
+@given(entries, st.randoms(use_true_random=False))
+def test_entries_in_any_order_give_the_same_history(rows, random):
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    assert history(*shuffled) == history(*rows)
+
+
+@few
+@given(histories, histories, histories)
+def test_merging_is_associative_and_commutative(a, b, c):
+    def merged(*all_of_them: History) -> History:
+        total = History()
+        for one in all_of_them:
+            total.merge(one)
+        return total
+
+    assert merged(a, b) == merged(b, a)
+    assert merged(merged(a, b), c) == merged(a, merged(b, c))
+    assert merged(a) == a
+
+
+@few
+@given(entries)
+def test_nothing_is_lost(rows):
+    made = history(*rows)
+    for key in {key for _, tally in rows for key in tally.series}:
+        wanted = sum(tally.series[key].count for _, tally in rows if key in tally.series)
+        assert sum(slot.count for row, _, slot in made.rows() if row == key) == wanted
+
+
+@few
+@given(histories)
+def test_packed_and_unpacked(made):
+    assert History.unpack(made.pack()) == made
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None, [], [0, []], [3, []], [1, [["hit", "a", "GET", [[MAX_SLOTS, 0, 1, 1, [1, 1]]]]]],
+        [1, [["hit", "a", "GET", [[0, -1, 1, 1, [1, 1]]]]]],
+        [1, [["hit", "a", "GET", [[0, 0, 1, 1, [1]]]]]],
+        [1, [["hit", "a", "GET", [[0, 0, 1, 1, [1 << 40, 1]]]]]],
+        [1, [["hit", "a", "GET", [["0", 0, 1, 1, [1, 1]]]]]],
+    ],
+)  # fmt: skip
+def test_what_is_no_history(data):
+    with pytest.raises((ValueError, TypeError)):
+        History.unpack(data)
