@@ -31,9 +31,11 @@ class Registry:
             known.liveness.heard = book.now
             book.tell(known, known.greeting)
             return
+        missing = None
         if known is not None:
             self._forget(known)
-            if known.run_id != message.run_id:
+            missing = None if message.run_id else self._runs.missing_its_plan(known)
+            if known.run_id != message.run_id and missing is None:
                 self._runs.lose(known, "was restarted")
         agent = self._enter(peer, message)
         run = self._runs.resumable(agent)
@@ -47,6 +49,8 @@ class Registry:
             f"{len(book.agents)} in all.",
         )
         self._runs.hand_over(agent)
+        if missing is not None:
+            self._runs.prepare_again(agent, missing)
 
     def _enter(self, peer: bytes, message: m.Register) -> Agent:
         agent = Agent(
@@ -58,6 +62,7 @@ class Registry:
             message.version,
             Liveness.since(self._book.now, *self._rhythm),
             message.cores,
+            orphan_timeout=message.orphan_timeout,
             since=self._book.wall,
         )
         agent.link.received(message)
@@ -97,7 +102,9 @@ class Registry:
             silence = agent.liveness.silence(book.now)
             self._forget(agent)
             book.log("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
-            self._runs.lose(agent, f"was silent for {silence:.0f} s")
+            # it may only be out of reach: it keeps up its load for so long, and then says so
+            back_until = agent.liveness.heard + agent.orphan_timeout + 3 * self._rhythm[0]
+            self._runs.lose(agent, f"was silent for {silence:.0f} s", back_until)
         elif agent.liveness.is_due(book.now):
             book.tell(agent, m.Heartbeat())
 

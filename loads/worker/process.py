@@ -175,7 +175,7 @@ class Worker:
                 command = self._commands.next()
                 if isinstance(command, StartGroup):
                     if command.group == 0:
-                        self._recorder.start_clock(command.at)
+                        self._recorder.start_clock(command.origin or command.at)
                     running = gevent.spawn(run_group, command)
                 elif isinstance(command, StopUsers):
                     users.stop(command.grace)
