@@ -72,6 +72,7 @@ class Server:
         self._installing: Installation | None = None
         self._watched: list[int] = []
         self._scratch = ""
+        self._leftovers: list[str] = []
         self._leaving: Leave | None = None
         self._reactor: Reactor | None = None
         self._guard = Guard(log)
@@ -284,8 +285,15 @@ class Server:
             supervisor.close()
         self._supervisors, self._ready, self._asked = {}, set(), {}
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._leftovers.append(self._scratch)
             self._scratch = ""
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove what runs left here; what cannot be now, for want of descriptors, is later."""
+        for path in self._leftovers:
+            shutil.rmtree(path, ignore_errors=True)
+        self._leftovers = [path for path in self._leftovers if os.path.lexists(path)]
 
     def _leave(self, action: Leave) -> None:
         self._leaving = action

@@ -18,6 +18,7 @@ class Registry:
         self._book = book
         self._runs = runs
         self._at: dict[bytes, Agent] = {}
+        self._ticked_at = 0.0
 
     def at(self, peer: bytes) -> Agent | None:
         """The agent that speaks from an address, if it is registered."""
@@ -93,7 +94,16 @@ class Registry:
         self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
 
     def tick(self) -> None:
-        """Give up those that are silent for too long, and let the others know that we are here."""
+        """Give up those that are silent for too long, and let the others know that we are here.
+
+        When this comes late, it was the broker that was not there.
+        """
+        book = self._book
+        late = book.now - self._ticked_at - self._rhythm[0] if self._ticked_at else 0.0
+        self._ticked_at = book.now
+        if late > 0:
+            for agent in book.agents.values():
+                agent.liveness.heard += min(late, agent.liveness.silence(book.now))
         self._book.each(self._book.agents.values(), self._see_to)
 
     def _see_to(self, agent: Agent) -> None:

@@ -100,8 +100,10 @@ class Cluster:
         tcp: bool = False,
         workers: int = 1,
         broker_options: tuple[object, ...] = (),
+        agent_options: tuple[object, ...] = (),
     ) -> None:
         self.stage = stage
+        self._agent_options = agent_options
         self._tcp = tcp
         endpoints: list[str] = []
         if tcp:  # a port of 0 and a port of * are two spellings of: any that is free
@@ -128,7 +130,8 @@ class Cluster:
         """Start an agent, in a directory that has nothing to do with any test."""
         nowhere = self.stage.root / "nowhere"
         nowhere.mkdir(exist_ok=True)
-        return self.stage.start("agent", "loads-agent", *self.at, "--workers", workers, cwd=nowhere)
+        options = (*self.at, "--workers", workers, *self._agent_options)
+        return self.stage.start("agent", "loads-agent", *options, cwd=nowhere)
 
     def start(self, *options: object) -> Runner:
         """Start a run on all agents, unless ``options`` ask for another number."""
