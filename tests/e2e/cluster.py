@@ -12,6 +12,7 @@ from typing import Any
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.metrics.summary import RunView
+from tests.e2e.networks import within
 from tests.e2e.stage import Process, Stage
 from tests.e2e.waiting import PATIENCE
 
@@ -71,12 +72,15 @@ class Result:
 class Runner:
     """A ``loads-runner`` under way, which shows the console and writes its summary to a file."""
 
-    def __init__(self, stage: Stage, *options: object, cwd: Path | None = None) -> None:
+    def __init__(
+        self, stage: Stage, *options: object, cwd: Path | None = None, namespace: str = ""
+    ) -> None:
         number = len(stage.processes)
         self.summary_at = stage.root / f"summary-{number}.json"
         outputs = ("--output", "console", "--output", "json")
         filename = ("--output-json-filename", self.summary_at)
-        self.process = stage.start("runner", "loads-runner", *options, *outputs, *filename, cwd=cwd)
+        command = stage.command("loads-runner", *options, *outputs, *filename)
+        self.process = stage.start("runner", *within(namespace, command), cwd=cwd)
 
     def wait(self, seconds: float = PATIENCE) -> Result:
         """Wait for its end."""

@@ -402,9 +402,11 @@ def test_the_clock_of_an_agent_may_be_an_hour_off(
     assert all(agent["hits"] for agent in result.summary["agents"])
 
 
-def limit_descriptors(pid: int, number: int) -> None:
+def limit_descriptors(pid: int, number: int, for_good: bool = False) -> None:
+    """Limit a process; what it starts can raise that for itself, unless it is ``for_good``."""
     _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (number, most))
+    limits = (number, number if for_good else most)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 def open_descriptors(pid: int) -> int:
@@ -415,7 +417,7 @@ def test_a_worker_without_descriptors_counts_what_failed(stage: Stage, target: T
     stage.write("test_gate.py", site("/gate"))
     cluster = Cluster(stage, 1)
     agent = cluster.agents[0]
-    limit_descriptors(agent.pid, 64)
+    limit_descriptors(agent.pid, 64, for_good=True)
     runner = cluster.start("test_gate", "-u", 100, "--hits", 2, "--server-url", target.url)
     until(lambda: target.hits, "users at the gate")
     run_id = cluster.broker.says(" started on ").split("Run ")[1].split()[0]
