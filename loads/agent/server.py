@@ -53,6 +53,7 @@ from loads.transport.sockets import Dealer
 
 TICK = 0.05  #: seconds
 LOAD_INTERVAL = 5.0  #: seconds; the kernel itself updates load averages as often
+GARBAGE_INTERVAL = 60.0  #: seconds between two lines about garbage
 SCRATCH = "loads-run-"
 OWN = 0  #: the number of an agent's own load; those that it takes over count from 1
 
@@ -73,6 +74,7 @@ class Server:
         self._watched: list[int] = []
         self._scratch = ""
         self._leftovers: list[str] = []
+        self._garbage = 0
         self._leaving: Leave | None = None
         self._reactor: Reactor | None = None
         self._guard = Guard(log)
@@ -101,6 +103,7 @@ class Server:
             self._reactor = reactor
             reactor.on_readable(self._socket, self._read)
             reactor.every(TICK, self._tick)
+            reactor.every(GARBAGE_INTERVAL, self._report_garbage)
             reactor.every(LOAD_INTERVAL, self._look_at_box)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, lambda: self._handle(Terminate("it was asked to")))
@@ -130,11 +133,17 @@ class Server:
                 self._handle(BrokerVersion(error.message, error.hint))
                 return
             except RemoteProtocolError as error:
-                log.warning("Dropped a message: %s", error.message)
+                self._garbage += 1
+                log.debug("Dropped a message: %s", error.message)
                 continue
             if message is None:
                 return
             self._handle(FromBroker(message))
+
+    def _report_garbage(self) -> None:
+        if self._garbage:
+            log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
+            self._garbage = 0
 
     def _tick(self) -> None:
         self._handle(Tick())

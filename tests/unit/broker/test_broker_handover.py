@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from loads.broker.actions import Tick, ToAgent
@@ -12,7 +10,7 @@ from loads.metrics.series import TEST, SeriesKey, Verdict
 from loads.metrics.tally import Tally
 from loads.protocol import messages as m
 from loads.protocol.dialogue import State
-from tests.unit.broker.scene import WELCOME_BACK, Scene, ready, register, report
+from tests.unit.broker.scene import WELCOME_BACK, Scene, ready, report
 
 REDISTRIBUTE = {"on_agent_loss": "redistribute"}
 WHOLE = {**REDISTRIBUTE, "users": (4,), "hits": (10,)}  #: 40 tests of each agent
@@ -267,17 +265,9 @@ def test_and_ends_at_once_when_it_was_the_only_one():
 # -- waiting for who may come back ---------------------------------------------------------------
 
 
-def out_of_reach(scene: Scene) -> None:
-    """Agents a and b, which keep up their load for 30 s without a broker, run a plan."""
-    for name in ("a", "b"):
-        scene.attempts[name] = 1
-        scene.says(name, replace(register(name), orphan_timeout=30.0))
-    scene.runs("a", "b")
-
-
 def test_a_run_waits_for_an_agent_that_may_come_back_with_what_it_did():
-    scene = Scene()
-    out_of_reach(scene)
+    scene = Scene(orphan_timeout=30.0)  # so long agents keep up their load without a broker
+    scene.runs("a", "b")
     run = scene.core.runs["r1"]
     scene.passes(11, "b")
     scene.ends("b")
@@ -290,8 +280,8 @@ def test_a_run_waits_for_an_agent_that_may_come_back_with_what_it_did():
 
 
 def test_but_not_for_longer_than_that_may_take():
-    scene = Scene()
-    out_of_reach(scene)
+    scene = Scene(orphan_timeout=30.0)  # so long agents keep up their load without a broker
+    scene.runs("a", "b")
     scene.passes(11, "b")
     scene.ends("b")
     scene.passes(23, "b")
@@ -299,8 +289,8 @@ def test_but_not_for_longer_than_that_may_take():
 
 
 def test_and_not_when_somebody_wants_it_to_stop():
-    scene = Scene()
-    out_of_reach(scene)
+    scene = Scene(orphan_timeout=30.0)  # so long agents keep up their load without a broker
+    scene.runs("a", "b")
     scene.passes(11, "b")
     scene.ends("b")
     scene.asks(m.StopRun(2, "r1", 30))
