@@ -250,7 +250,19 @@ class Run:
     def _warnings(self) -> tuple[str, ...]:
         stalled = (self.stalled,) if self.stalled else ()
         notes = *sorted(self.notes), *sorted(self.ledger.total.warnings)
-        return (*self.remarks, *self.ledger.losses(), *notes, *stalled)
+        bounds = (text for part in self.parts.values() if (text := self._bound(part)))
+        return (*self.remarks, *self.ledger.losses(), *bounds, *notes, *stalled)
+
+    def _bound(self, part: Part) -> str:
+        """How much a part whose end is not known may have done beyond what is counted, at most."""
+        accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
+        if self.plan.duration is not None or all(a.unknown is not None for a in accounts):
+            return ""
+        plans = (self.plan, *(extension.plan for extension in part.extensions))
+        planned = sum(plan.tests_in(group) for plan in plans for group in range(len(plan.users)))
+        done = sum(account.tests for account in accounts)
+        more = max(0, planned - done)
+        return f"Agent {part.agent_id} may have run up to {more:,} tests that are not counted."
 
     def _agent_view(self, part: Part) -> AgentView:
         accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
