@@ -395,9 +395,9 @@ class Core:
         """Seconds without a broker for which the load is kept up.
 
         Where others take over from agents that are lost, only as long as the broker waits for us,
-        so that the target does not get the same load twice.
+        so that the target does not get the same load twice.  A heartbeat that is late is no reason.
         """
-        patience = self.settings.orphan_timeout
+        patience = max(self.settings.orphan_timeout, 3 * self.liveness.interval)
         return min(patience, self.liveness.timeout) if run.handed_over else patience
 
     def _on_box_load(self, event: BoxLoad) -> None:

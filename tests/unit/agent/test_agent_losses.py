@@ -272,3 +272,9 @@ def test_no_order_of_the_broker_brings_an_agent_down(story):
     scene.feed(TERMINATE, TERMINATE)
     assert scene.core.run is None
     assert scene.core.link.state is State.CLOSED
+
+
+def test_a_heartbeat_that_is_late_makes_no_orphan():
+    scene = Scene(orphan_timeout=0.5).running()
+    assert StopWorkers(0.0) not in scene.passes(3, broker=False)
+    assert StopWorkers(0.0) in scene.passes(1, broker=False)
