@@ -255,8 +255,10 @@ class Run:
 
     def _bound(self, part: Part) -> str:
         """How much a part whose end is not known may have done beyond what is counted, at most."""
+        if self.plan.duration is not None or not part.is_over:
+            return ""
         accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
-        if self.plan.duration is not None or all(a.unknown is not None for a in accounts):
+        if all(a.unknown is not None for a in accounts):
             return ""
         plans = (self.plan, *(extension.plan for extension in part.extensions))
         planned = sum(plan.tests_in(group) for plan in plans for group in range(len(plan.users)))
