@@ -7,7 +7,7 @@ PEERS := .venv-bench
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers unit tests docs bench clean
+.PHONY: help demo test check format lint types layers unit tests soak docs bench clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ unit: $(VENV)/.dev ## Run the tests that need nothing but the interpreter
 
 tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
 	$(BIN)/pytest tests/integration tests/e2e
+
+soak: $(VENV)/.dev ## See whether anything grows while a cluster is at work (MINUTES=60)
+	$(BIN)/python -m tests.benchmarks.soak --minutes $(or $(MINUTES),60)
 
 docs: $(VENV)/.dev ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build

@@ -42,11 +42,13 @@ class Job:
 class StartGroup:
     """Start the users of group number ``group`` at ``at`` on the machine's monotonic clock.
 
-    The first group's ``at`` is also the origin of all times that the worker records.
+    ``origin`` is the origin of all times that the worker records, if that is not the first group's
+    ``at``.
     """
 
     group: int
     at: float
+    origin: float = 0.0
 
 
 @dataclass(frozen=True)

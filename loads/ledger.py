@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from loads.metrics.series import TEST
 from loads.metrics.tally import Tally
 
 FINISHED = "finished"  #: a source did all it was asked to
@@ -63,6 +64,7 @@ class Account:
     unknown: int | None = 0
     given_up: bool = False
     missing: int = 0
+    tests: int = 0
 
 
 class Ledger:
@@ -119,6 +121,7 @@ class Ledger:
         account.unknown = None if account.missing else delta.unknown
         account.given_up = False
         account.hits += delta.tally.hits
+        account.tests += sum(delta.tally.outcomes(TEST).values())
         self._news.merge(delta.tally)
         self._is_taken = False
         return Entry.MERGED

@@ -41,12 +41,13 @@ class Lasting:
         return 0.0 if elapsed < self.seconds else None
 
 
-def pacer_for(plan: RunPlan) -> Pacer:
-    """The pacer of each user of ``plan``, for one group.
+def pacer_for(plan: RunPlan, group: int = 0, user: int = 0) -> Pacer:
+    """The pacer of one user of ``plan`` in one of its groups.
 
     A cycle of hits (``--hits 5:10``) is run number after number by each user by itself, with
     no barrier in between, so that to a pacer it is its sum.
     """
-    if plan.duration is not None:
-        return Lasting(plan.duration)
-    return Repeat(sum(plan.hits))
+    seconds = plan.seconds_of(group)
+    if seconds is not None:
+        return Lasting(seconds)
+    return Repeat(plan.tests_of(group, user))

@@ -20,6 +20,7 @@ MAX_USERS = 1_000_000
 MAX_HITS = 1_000_000_000
 MAX_AGENTS = 10_000
 URL_NAMES = ("template", "exact")
+ON_AGENT_LOSS = ("continue", "redistribute", "abort")
 
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
@@ -56,6 +57,11 @@ class RunPlan:
         Whether blocking calls of the test let other users run, as gevent arranges it.
     ``resolve_once``
         Whether a worker looks a host's name up once, or for every connection.
+    ``on_agent_loss``
+        What becomes of the run when an agent is lost: one of :data:`ON_AGENT_LOSS`.
+    ``left``
+        Where the plan is what is left of another one: for each group, how many tests its users run
+        between them, as evenly as can be, or how many seconds it lasts.
     """
 
     target: str
@@ -72,6 +78,8 @@ class RunPlan:
     url_names: str = "template"
     patching: bool = True
     resolve_once: bool = True
+    on_agent_loss: str = "continue"
+    left: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.target.strip():
@@ -101,21 +109,52 @@ class RunPlan:
             raise PlanError(
                 f"There is no --url-names {self.url_names}.", f"One of: {', '.join(URL_NAMES)}."
             )
+        if self.on_agent_loss not in ON_AGENT_LOSS:
+            raise PlanError(
+                f"There is no --on-agent-loss {self.on_agent_loss}.",
+                f"One of: {', '.join(ON_AGENT_LOSS)}.",
+            )
+        self._check_left()
         for path in self.paths:
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise PlanError(f"{path!r} is outside of the test's own directory.")
+
+    def _check_left(self) -> None:
+        whole = self.duration is None
+        if self.left and len(self.left) != len(self.users):
+            raise PlanError("What is left of a plan names something for each group of users.")
+        for number in self.left:
+            if not 0 < number <= MAX_USERS * MAX_HITS or (whole and number != int(number)):
+                raise PlanError(f"{number} cannot be left of a plan.")
+
+    def tests_of(self, group: int, user: int) -> int:
+        """How many tests a user runs in a group of a plan by hits."""
+        if not self.left:
+            return sum(self.hits)
+        each, more = divmod(int(self.left[group]), self.users[group])
+        return each + (user < more)
+
+    def tests_in(self, group: int) -> int:
+        """How many tests all users of a group run in a plan by hits."""
+        return int(self.left[group]) if self.left else self.users[group] * sum(self.hits)
+
+    def seconds_of(self, group: int) -> float | None:
+        """How long a group lasts; None when the number of hits decides."""
+        return self.left[group] if self.left and self.duration is not None else self.duration
 
     @property
     def total_tests(self) -> int | None:
         """How many tests the whole run makes over all agents; None when time decides."""
         if self.duration is not None:
             return None
-        return max(self.agents, 1) * sum(self.users) * sum(self.hits)
+        return max(self.agents, 1) * sum(map(self.tests_in, range(len(self.users))))
 
     @property
     def total_seconds(self) -> float | None:
         """How long the load lasts, in seconds; None when the number of hits decides."""
-        return None if self.duration is None else self.duration * len(self.users)
+        if self.duration is None:
+            return None
+        return sum(self.left) if self.left else self.duration * len(self.users)
 
     def describe(self) -> str:
         """The plan in one line, with the total that it comes to."""
@@ -140,12 +179,13 @@ class RunPlan:
         """
         try:
             known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
-            for name in ("users", "hits", "paths", "python_deps"):
+            for name in ("users", "hits", "paths", "python_deps", "left"):
                 if name in known:
                     known[name] = tuple(known[name])
             for name in ("config", "env"):
                 known[name] = {str(k): str(v) for k, v in dict(known.get(name, {})).items()}
-            texts = [known.get(name, "") for name in ("target", "server_url", "url_names")]
+            names = ("target", "server_url", "url_names", "on_agent_loss")
+            texts = [known.get(name, "") for name in names]
             texts += [*known.get("paths", ()), *known.get("python_deps", ())]
             if not all(isinstance(text, str) for text in texts):
                 raise TypeError("names, URLs and paths are texts")

@@ -116,9 +116,13 @@ class Supervisor:
 
     # -- commands ----------------------------------------------------------------------------
 
-    def start(self, delay: float = 0.0) -> None:
-        """Start the first group of users ``delay`` seconds from now, in all workers at once."""
-        self._start_group(0, self._clock.monotonic() + delay)
+    def start(self, delay: float = 0.0, origin: float = 0.0) -> None:
+        """Start the first group of users ``delay`` seconds from now, in all workers at once.
+
+        A group by duration that should have started some time ago has that much less.  ``origin``
+        is when the run began, on the machine's monotonic clock, where that is not now.
+        """
+        self._start_group(0, self._clock.monotonic() + delay, origin)
 
     def stop(self, grace: float) -> None:
         """Have no further test started; cut those that still run after ``grace`` seconds."""
@@ -226,12 +230,13 @@ class Supervisor:
 
     # -- groups ------------------------------------------------------------------------------
 
-    def _start_group(self, group: int, at: float) -> None:
+    def _start_group(self, group: int, at: float, origin: float = 0.0) -> None:
         self._group = group
-        if self._plan.duration is not None and not self._stopping:
-            self._deadline = at + self._plan.duration + self._plan.grace + SLACK
+        seconds = self._plan.seconds_of(group)
+        if seconds is not None and not self._stopping:
+            self._deadline = at + seconds + self._plan.grace + SLACK
         for worker in self._workers:
-            worker.tell(StartGroup(group, at))
+            worker.tell(StartGroup(group, at, origin))
 
     def _go_on(self) -> None:
         """Start the next group once all workers that are left have ended this one.

@@ -22,20 +22,24 @@ _MOST_SHOWN = 6_000  #: characters of each log in the report of a failure
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "needs(program, ...): the test needs these programs of the system; without them it is "
-        "skipped, or fails where LOADS_REQUIRE_ALL=1 says that all must be there",
+        "needs(program, ...): the test needs these programs of the system, or to be root; without "
+        "them it is skipped, or fails where LOADS_REQUIRE_ALL=1 says that all must be there",
     )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     wanted = [program for mark in item.iter_markers("needs") for program in mark.args]
-    missing = [program for program in wanted if find_program(program) is None]
+    missing = [program for program in wanted if not _has(program)]
     if not missing:
         return
     reason = f"not installed here: {', '.join(missing)}"
     if os.environ.get("LOADS_REQUIRE_ALL") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def _has(wanted: str) -> bool:
+    return os.geteuid() == 0 if wanted == "root" else find_program(wanted) is not None
 
 
 def find_program(name: str) -> str | None:

@@ -44,6 +44,22 @@ class LoadFailed:
 
 
 @dataclass(frozen=True)
+class ExtensionReady:
+    """All workers of a load to take over have loaded the test; these are their names."""
+
+    number: int
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExtensionFailed:
+    """A load cannot be taken over here."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Measured:
     """A worker's next delta."""
 
@@ -70,8 +86,8 @@ class Tick:
 
 
 Event = (
-    FromBroker | BrokerVersion | WorkersReady | LoadFailed | Measured | Terminate | BoxLoad | Tick
-)
+    FromBroker | BrokerVersion | WorkersReady | LoadFailed | ExtensionReady | ExtensionFailed
+) | (Measured | Terminate | BoxLoad | Tick)
 
 # -- actions -------------------------------------------------------------------------------------
 
@@ -101,6 +117,31 @@ class StartWorkers:
     """Start the load in ``delay`` seconds."""
 
     delay: float
+
+
+@dataclass(frozen=True)
+class PrepareExtension:
+    """Start further workers for a load that is taken over, and load the test.
+
+    Ends in :class:`ExtensionReady` or :class:`ExtensionFailed`.
+    """
+
+    number: int
+    plan: RunPlan
+
+
+@dataclass(frozen=True)
+class StartExtension:
+    """Start a load that is taken over: it is under way since it was asked for."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class DropExtension:
+    """End the workers of a load that is not taken over after all."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -139,4 +180,6 @@ class Log:
     text: str
 
 
-Action = ToBroker | PrepareRun | StartWorkers | StopWorkers | SampleWorker | DropRun | Leave | Log
+Action = (
+    ToBroker | PrepareRun | StartWorkers | PrepareExtension | StartExtension | DropExtension
+) | (StopWorkers | SampleWorker | DropRun | Leave | Log)

@@ -8,9 +8,7 @@ their own memory and is all in the next delta.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
@@ -18,15 +16,20 @@ from loads.agent.actions import (
     Action,
     BoxLoad,
     BrokerVersion,
+    DropExtension,
     DropRun,
     Event,
+    ExtensionFailed,
+    ExtensionReady,
     FromBroker,
     Leave,
     LoadFailed,
     Log,
     Measured,
+    PrepareExtension,
     PrepareRun,
     SampleWorker,
+    StartExtension,
     StartWorkers,
     StopWorkers,
     Terminate,
@@ -34,6 +37,8 @@ from loads.agent.actions import (
     ToBroker,
     WorkersReady,
 )
+from loads.agent.run import Run
+from loads.agent.settings import Settings
 from loads.errors import ExitCode, RemoteProtocolError
 from loads.ledger import LOST, STOPPED, Delta
 from loads.protocol import messages as m
@@ -45,52 +50,7 @@ MAX_UNACKNOWLEDGED = 8  #: reports of one worker; then reading it pauses
 REPEAT = 5.0  #: seconds without an acknowledgement after which reports are said again
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the shell knows and the core does not.  Times are in seconds.
-
-    ``heartbeat`` and ``timeout`` hold until the broker's welcome says otherwise, and
-    ``sample_interval``, how often workers are read, until its start does.
-    """
-
-    agent_id: str
-    host: str
-    pid: int
-    workers: int
-    version: str
-    cores: int = 0
-    heartbeat: float = 1.0
-    timeout: float = 10.0
-    orphan_timeout: float = 30.0
-    sample_interval: float = 0.25
-
-
-@dataclass
-class Run:
-    """The run that this agent is in the middle of.
-
-    ``ended`` holds the workers whose last delta is here, ``unacknowledged`` the reports of each
-    worker that the broker has not confirmed, and ``last_word`` what is repeated until the
-    broker releases the agent.  ``interval`` is how often the broker wants reports, once it has said
-    so.  ``abandoned`` says why the agent stops the load unasked, if it does.
-    """
-
-    run_id: str
-    workers: tuple[str, ...] = ()
-    ended: set[str] = field(default_factory=set)
-    unacknowledged: dict[str, deque[m.Report]] = field(default_factory=dict)
-    last_word: m.Message | None = None
-    reported_at: float = 0.0
-    sampled_at: float = 0.0
-    interval: float | None = None
-    started: bool = False
-    abandoned: str = ""
-
-    @property
-    def is_told(self) -> bool:
-        """Whether everything has happened, and the broker knows all of it."""
-        everything = bool(self.workers) and self.ended == set(self.workers)
-        return everything and not any(self.unacknowledged.values())
+__all__ = ["Core", "Settings"]
 
 
 class Core:
@@ -112,6 +72,7 @@ class Core:
             m.WhoAreYou: self._on_who_are_you,
             m.Prepare: self._on_prepare,
             m.Start: self._on_start,
+            m.Extend: self._on_extend,
             m.StopLoad: self._on_stop_load,
             m.Acknowledge: self._on_acknowledge,
             m.Release: self._on_release,
@@ -129,6 +90,10 @@ class Core:
             self._on_workers_ready(event)
         elif isinstance(event, LoadFailed):
             self._on_load_failed(event)
+        elif isinstance(event, ExtensionReady):
+            self._on_extension_ready(event)
+        elif isinstance(event, ExtensionFailed):
+            self._answer(event.number, (), event.reason)
         elif isinstance(event, Measured):
             self._on_measured(event.delta)
         elif isinstance(event, Terminate):
@@ -173,6 +138,7 @@ class Core:
                 self.run.run_id if self.run else "",
                 self.link.attempt if again else self.link.attempt + 1,
                 own.cores,
+                own.orphan_timeout,
             )
         )
 
@@ -190,6 +156,7 @@ class Core:
             self._give_up(self.run.abandoned)
         else:
             self._say_ready()
+            self._say_extensions()
             self._say_again()
 
     def _keep_rhythm(self, heartbeat: float, timeout: float) -> None:
@@ -204,7 +171,7 @@ class Core:
     # -- a run -----------------------------------------------------------------------------------
 
     def _on_prepare(self, message: m.Prepare) -> None:
-        self.run = Run(message.run_id)
+        self.run = Run(message.run_id, handed_over=message.plan.on_agent_loss == "redistribute")
         self._log("info", f"Run {message.run_id}: {message.plan.target}.")
         self.decided.append(
             PrepareRun(message.run_id, message.plan, message.digest, message.bundle)
@@ -214,7 +181,7 @@ class Core:
         if self.run is None or self.run.last_word is not None:
             return
         self.run.workers = event.workers
-        self.run.unacknowledged = {worker: deque() for worker in event.workers}
+        self.run.watch(event.workers)
         self._say_ready()
 
     def _say_ready(self) -> None:
@@ -253,7 +220,14 @@ class Core:
             self.decided.append(StartWorkers(message.delay))
 
     def _on_stop_load(self, message: m.StopLoad) -> None:
-        self.decided.append(StopWorkers(message.grace))
+        self._stop(message.grace, "the run is being stopped")
+
+    def _stop(self, grace: float, why: str) -> None:
+        self.decided.append(StopWorkers(grace))
+        if self.run is not None:
+            self.run.stopping = True
+            for number in self.run.pending:
+                self._answer(number, (), why)
 
     def _on_release(self, message: m.Release) -> None:
         self._drop()
@@ -269,9 +243,54 @@ class Core:
         if self.run is not None and not self.run.abandoned:
             self.run.abandoned = why
             self._log("warning", f"The load is stopped: {why}.")
-            self.decided.append(StopWorkers(0.0))
+            self._stop(0.0, why)
             if not self.run.workers:
                 self._give_up(why)
+
+    # -- loads taken over ------------------------------------------------------------------------
+
+    def _on_extend(self, message: m.Extend) -> None:
+        run, number = self.run, message.number
+        if run is None or isinstance(run.last_word, m.CannotRun) or number in run.pending:
+            return
+        if number in run.extensions:  # the answer was lost with a connection
+            self._say_extensions()
+            self._say_last_word()
+            return
+        run.extensions[number] = None
+        run.last_word = None
+        if run.stopping:
+            self._answer(number, (), run.abandoned or "the load is being stopped")
+            return
+        self._log("info", f"Run {run.run_id}: taking over {message.plan.describe()}.")
+        self.decided.append(PrepareExtension(number, message.plan))
+
+    def _on_extension_ready(self, event: ExtensionReady) -> None:
+        run = self.run
+        if run is not None and event.number in run.pending:
+            run.watch(event.workers)
+            self.decided.append(StartExtension(event.number))
+            self._answer(event.number, event.workers)
+
+    def _answer(self, number: int, workers: tuple[str, ...], reason: str = "") -> None:
+        """Say what became of a load that was to be taken over."""
+        run = self.run
+        if run is None or number not in run.pending:
+            return
+        answer = m.Extended(run.run_id, number, workers, clipped(reason))
+        run.extensions[number] = answer
+        if not workers:
+            self._log("warning", f"Run {run.run_id}: nothing is taken over: {reason}.")
+            self.decided.append(DropExtension(number))
+        if self.link.may_send(m.Extended):  # or else it is said when the broker knows us again
+            self._tell(answer)
+        self._conclude()
+
+    def _say_extensions(self) -> None:
+        answers = self.run.extensions.values() if self.run is not None else ()
+        for answer in answers:
+            if answer is not None and self.link.may_send(m.Extended):
+                self._tell(answer)
 
     # -- reports ---------------------------------------------------------------------------------
 
@@ -311,7 +330,12 @@ class Core:
         while waiting and waiting[0].sequence <= message.sequence:
             waiting.popleft()
             run.reported_at = self._now
-        if run.is_told and run.last_word is None:
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Say so when all is done and told."""
+        run = self.run
+        if run is not None and run.is_told and run.last_word is None:
             run.last_word = m.Finished(run.run_id)
             self._say_last_word()
 
@@ -362,10 +386,19 @@ class Core:
             else:
                 self._tell(m.Heartbeat(self._load))
         silence = self.liveness.silence(self._now)
-        if self.run is not None and silence > self.settings.orphan_timeout:
-            self._abandon(f"no word from the broker for {silence:.0f} s")
+        if self.run is not None and silence > self._patience(self.run):
+            self._abandon(f"orphaned, no word from the broker for {silence:.0f} s")
         if self.run is not None and self._leaving and self.liveness.is_dead(self._now):
             self._drop()  # nobody is there to be told
+
+    def _patience(self, run: Run) -> float:
+        """Seconds without a broker for which the load is kept up.
+
+        Where others take over from agents that are lost, only as long as the broker waits for us,
+        so that the target does not get the same load twice.  A heartbeat that is late is no reason.
+        """
+        patience = max(self.settings.orphan_timeout, 3 * self.liveness.interval)
+        return min(patience, self.liveness.timeout) if run.handed_over else patience
 
     def _on_box_load(self, event: BoxLoad) -> None:
         """Said at once, as an agent at work has no other reason for a heartbeat."""

@@ -16,15 +16,20 @@ from loads import __version__, descriptors
 from loads.agent.actions import (
     BoxLoad,
     BrokerVersion,
+    DropExtension,
     DropRun,
     Event,
+    ExtensionFailed,
+    ExtensionReady,
     FromBroker,
     Leave,
     LoadFailed,
     Log,
     Measured,
+    PrepareExtension,
     PrepareRun,
     SampleWorker,
+    StartExtension,
     StartWorkers,
     StopWorkers,
     Terminate,
@@ -37,9 +42,10 @@ from loads.agent.dependencies import Installation
 from loads.bundle import unpack
 from loads.clock import Clock
 from loads.errors import BrokerUnreachable, ExitCode, LoadsError, RemoteProtocolError
+from loads.plan import RunPlan
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import TO_AGENT
-from loads.supervisor import AllReady, CannotStart, Supervisor, workers_for
+from loads.supervisor import AllReady, CannotStart, Happening, Supervisor, workers_for
 from loads.transport.guard import Guard
 from loads.transport.reactor import Reactor
 from loads.transport.requester import Requester
@@ -47,7 +53,9 @@ from loads.transport.sockets import Dealer
 
 TICK = 0.05  #: seconds
 LOAD_INTERVAL = 5.0  #: seconds; the kernel itself updates load averages as often
+GARBAGE_INTERVAL = 60.0  #: seconds between two lines about garbage
 SCRATCH = "loads-run-"
+OWN = 0  #: the number of an agent's own load; those that it takes over count from 1
 
 log = logging.getLogger("loads.agent")
 
@@ -57,10 +65,16 @@ class Server:
 
     def __init__(self, backend: str, workers: int, clock: Clock, orphan_timeout: float) -> None:
         self._clock = clock
-        self._supervisor: Supervisor | None = None
+        self._supervisors: dict[int, Supervisor] = {}  # by the number of the load
+        self._ready: set[int] = set()
+        self._asked: dict[int, float] = {}
+        self._origin = 0.0
+        self._libraries = ""
         self._installing: Installation | None = None
         self._watched: list[int] = []
         self._scratch = ""
+        self._leftovers: list[str] = []
+        self._garbage = 0
         self._leaving: Leave | None = None
         self._reactor: Reactor | None = None
         self._guard = Guard(log)
@@ -89,6 +103,7 @@ class Server:
             self._reactor = reactor
             reactor.on_readable(self._socket, self._read)
             reactor.every(TICK, self._tick)
+            reactor.every(GARBAGE_INTERVAL, self._report_garbage)
             reactor.every(LOAD_INTERVAL, self._look_at_box)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, lambda: self._handle(Terminate("it was asked to")))
@@ -118,11 +133,17 @@ class Server:
                 self._handle(BrokerVersion(error.message, error.hint))
                 return
             except RemoteProtocolError as error:
-                log.warning("Dropped a message: %s", error.message)
+                self._garbage += 1
+                log.debug("Dropped a message: %s", error.message)
                 continue
             if message is None:
                 return
             self._handle(FromBroker(message))
+
+    def _report_garbage(self) -> None:
+        if self._garbage:
+            log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
+            self._garbage = 0
 
     def _tick(self) -> None:
         self._handle(Tick())
@@ -134,18 +155,33 @@ class Server:
             self._handle(BoxLoad(os.getloadavg()[0]))
 
     def _poll_workers(self) -> None:
-        supervisor = self._supervisor
-        if supervisor is None:
+        if not self._supervisors:
             return
-        for happening in supervisor.poll():
-            if isinstance(happening, AllReady):
-                self._handle(WorkersReady(tuple(supervisor.names)))
-            elif isinstance(happening, CannotStart):
-                self._handle(LoadFailed(happening.code, happening.message, happening.hint))
-            else:
-                self._handle(Measured(happening))
-        if self._supervisor is supervisor:
-            self._watch(supervisor.filenos)
+        for number, supervisor in list(self._supervisors.items()):
+            for happening in supervisor.poll():
+                if self._supervisors.get(number) is not supervisor:
+                    break  # dropped for what happened before
+                event = self._own if number == OWN else self._taken_over
+                self._handle(event(number, supervisor, happening))
+        self._watch([fd for s in self._supervisors.values() for fd in s.filenos])
+
+    def _own(self, number: int, supervisor: Supervisor, happening: Happening) -> Event:
+        if isinstance(happening, AllReady):
+            return WorkersReady(tuple(supervisor.names))
+        if isinstance(happening, CannotStart):
+            return LoadFailed(happening.code, happening.message, happening.hint)
+        return Measured(happening)
+
+    def _taken_over(self, number: int, supervisor: Supervisor, happening: Happening) -> Event:
+        if isinstance(happening, AllReady):
+            self._ready.add(number)
+            return ExtensionReady(number, tuple(supervisor.names))
+        if isinstance(happening, CannotStart):
+            return ExtensionFailed(number, happening.message)
+        if number not in self._ready:
+            how = f": it {happening.reason}" if happening.reason else ""
+            return ExtensionFailed(number, f"a worker ended before all were ready{how}")
+        return Measured(happening)
 
     def _watch(self, filenos: list[int]) -> None:
         """Have the loop wake up when a worker says something."""
@@ -162,10 +198,14 @@ class Server:
                 self._sample(action.worker)
             elif isinstance(action, PrepareRun):
                 self._prepare(action)
-            elif isinstance(action, StartWorkers) and self._supervisor:
-                self._supervisor.start(action.delay)
-            elif isinstance(action, StopWorkers) and self._supervisor:
-                self._supervisor.stop(action.grace)
+            elif isinstance(action, StartWorkers) and OWN in self._supervisors:
+                self._origin = self._clock.monotonic() + action.delay
+                self._supervisors[OWN].start(action.delay)
+            elif isinstance(action, StopWorkers):
+                for supervisor in self._supervisors.values():
+                    supervisor.stop(action.grace)
+            elif isinstance(action, PrepareExtension | StartExtension | DropExtension):
+                self._extend(action)
             elif isinstance(action, DropRun):
                 self._drop()
             elif isinstance(action, Leave):
@@ -174,9 +214,11 @@ class Server:
                 log.log(logging.WARNING if action.level == "warning" else logging.INFO, action.text)
 
     def _sample(self, worker: str) -> None:
-        delta = self._supervisor.sample(worker) if self._supervisor else None
-        if delta is not None:
-            self._handle(Measured(delta))
+        for supervisor in self._supervisors.values():
+            delta = supervisor.sample(worker) if worker in supervisor.names else None
+            if delta is not None:
+                self._handle(Measured(delta))
+                return
 
     def _prepare(self, action: PrepareRun) -> None:
         self._drop()
@@ -199,21 +241,40 @@ class Server:
             if self._installing is None or not self._installing.is_done():
                 return
             libraries, self._installing = self._installing.directory, None
-            self._supervisor = Supervisor(
-                self._plan,
-                self._scratch,
-                workers_for(self._plan, self._core.settings.workers),
-                self._clock,
-                prefix=f"{self.agent_id}/",
-                scratch=self._scratch,
-                libraries=str(libraries) if self._plan.python_deps else "",
-            )
+            self._libraries = str(libraries) if self._plan.python_deps else ""
+            self._supervisors[OWN] = self._supervise(self._plan, "")
         except LoadsError as error:
             self._installing = None
             self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
         except OSError as error:
             self._installing = None
             self._cannot_start(error)
+
+    def _supervise(self, plan: RunPlan, prefix: str) -> Supervisor:
+        return Supervisor(
+            plan,
+            self._scratch,
+            workers_for(plan, self._core.settings.workers),
+            self._clock,
+            prefix=f"{self.agent_id}/{prefix}",
+            scratch=self._scratch,
+            libraries=self._libraries,
+        )
+
+    def _extend(self, action: PrepareExtension | StartExtension | DropExtension) -> None:
+        number, now = action.number, self._clock.monotonic()
+        if isinstance(action, PrepareExtension):
+            self._asked[number] = now
+            try:
+                self._supervisors[number] = self._supervise(action.plan, f"{number}.")
+            except (LoadsError, OSError) as error:
+                self._handle(ExtensionFailed(number, str(error)))
+        elif isinstance(action, StartExtension):
+            # what it took to get ready is no time of a load by duration
+            self._supervisors[number].start(self._asked[number] - now, self._origin)
+        elif (supervisor := self._supervisors.pop(number, None)) is not None:
+            self._watch([fd for s in self._supervisors.values() for fd in s.filenos])
+            supervisor.close()
 
     def _cannot_start(self, error: OSError) -> None:
         self._handle(
@@ -229,12 +290,19 @@ class Server:
         if self._installing is not None:
             self._installing.close()
             self._installing = None
-        if self._supervisor is not None:
-            self._supervisor.close()
-            self._supervisor = None
+        for supervisor in self._supervisors.values():
+            supervisor.close()
+        self._supervisors, self._ready, self._asked = {}, set(), {}
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._leftovers.append(self._scratch)
             self._scratch = ""
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove what runs left here; what cannot be now, for want of descriptors, is later."""
+        for path in self._leftovers:
+            shutil.rmtree(path, ignore_errors=True)
+        self._leftovers = [path for path in self._leftovers if os.path.lexists(path)]
 
     def _leave(self, action: Leave) -> None:
         self._leaving = action

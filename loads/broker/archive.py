@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from loads.broker import documents as d
 from loads.broker.actions import LookUp, Store
 from loads.broker.book import Book
-from loads.broker.state import Part, Run
+from loads.broker.state import Extension, Part, Run
 from loads.errors import ExitCode, LoadsError
 from loads.ledger import Account, Delta
 from loads.metrics.history import History
@@ -94,16 +94,15 @@ class Archive:
             ended=run.ended,
             deadline=None if over or math.isinf(run.deadline) else run.deadline + epoch,
             stop_asked=run.stop_asked,
-            parts=tuple(
-                d.PartKept(part.agent_id, part.host, part.state, part.workers)
-                for part in run.parts.values()
-            ),
+            parts=tuple(_part_kept(part, epoch) for part in run.parts.values()),
             error_code=run.error_code,
             error=run.error,
             hint=run.hint,
             duration=run.ledger.total.elapsed or run.elapsed if over else 0.0,
             hits=run.ledger.total.hits if over else 0,
             number=run.number if over else 0,
+            aborted=run.aborted,
+            remarks=tuple(run.remarks),
         )
 
     def compact(self, run_id: str) -> list[Record]:
@@ -177,7 +176,7 @@ class Archive:
         run = Run(
             head.run_id,
             head.plan,
-            {part.agent_id: Part(**vars(part)) for part in head.parts},
+            {part.agent_id: _part(part, settings.epoch) for part in head.parts},
             deadline=math.inf if head.deadline is None else head.deadline - settings.epoch,
             state=head.state,
             started=head.started,
@@ -191,6 +190,9 @@ class Archive:
             digest=head.digest,
             bundle=stored.parts.get(d.BUNDLE, b""),
             saved=head,
+            aborted=head.aborted,
+            progressed_at=now,
+            remarks=list(head.remarks),
         )
         _fill(run, stored)
         run.published_at = now
@@ -201,6 +203,31 @@ class Archive:
                 part.state = "preparing" if run.state == "preparing" else part.state
                 run.awaited[part.agent_id] = now + settings.return_timeout
         return run
+
+
+def _part_kept(part: Part, epoch: float) -> d.PartKept:
+    extensions = tuple(
+        d.ExtensionKept(e.plan, e.since + epoch, e.deadline + epoch, e.workers, e.failed)
+        for e in part.extensions
+    )
+    return d.PartKept(
+        part.agent_id, part.host, part.state, part.workers, extensions, part.handed_over
+    )
+
+
+def _part(kept: d.PartKept, epoch: float) -> Part:
+    extensions = [
+        Extension(e.plan, e.since - epoch, e.deadline - epoch, e.workers, e.failed)
+        for e in kept.extensions
+    ]
+    return Part(
+        kept.agent_id,
+        kept.host,
+        kept.state,
+        kept.workers,
+        extensions=extensions,
+        handed_over=kept.handed_over,
+    )
 
 
 def number_after_all(wall: float) -> int:
@@ -266,6 +293,7 @@ def _ledger(run: Run, with_numbers: bool) -> d.LedgerKept:
                 account.given_up,
                 account.missing,
                 account.hits,
+                account.tests,
             )
             for source, account in run.ledger.accounts.items()
         ),
@@ -287,6 +315,7 @@ def _fill(run: Run, stored: StoredRun) -> None:
                 kept.unknown,
                 kept.given_up,
                 kept.missing,
+                kept.tests,
             )
             for kept in ledger.accounts
         }
@@ -294,7 +323,7 @@ def _fill(run: Run, stored: StoredRun) -> None:
     if d.HISTORY in stored.parts:
         run.history.merge(unpack(d.HistoryKept, stored.parts[d.HISTORY]).history)
     for part in run.parts.values():
-        for worker in part.workers:
+        for worker in part.all_workers:
             run.ledger.expect(worker)
     for body in stored.deltas:
         report = unpack(m.Report, body)

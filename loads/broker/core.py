@@ -61,6 +61,7 @@ class Core:
         self._from_agent: dict[type[m.Message], Callable[[Agent, Any], None]] = {
             m.Ready: self._runs.on_ready,
             m.CannotRun: self._runs.on_cannot_run,
+            m.Extended: self._runs.on_extended,
             m.Report: self._runs.on_report,
             m.Finished: self._runs.on_finished,
             m.Bye: self._registry.take_leave,

@@ -19,6 +19,17 @@ BUNDLE, LEDGER, HISTORY, RESULT = "bundle", "ledger", "history", "result"
 
 
 @dataclass(frozen=True)
+class ExtensionKept:
+    """A load that an agent takes over from one that was lost."""
+
+    plan: RunPlan
+    since: float
+    deadline: float
+    workers: tuple[str, ...]
+    failed: str
+
+
+@dataclass(frozen=True)
 class PartKept:
     """One agent's part of a run."""
 
@@ -26,6 +37,8 @@ class PartKept:
     host: str
     state: str
     workers: tuple[str, ...]
+    extensions: tuple[ExtensionKept, ...] = ()
+    handed_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Head:
     duration: float = 0.0
     hits: int = 0
     number: int = 0
+    aborted: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,7 @@ class AccountKept:
     given_up: bool
     missing: int
     hits: int
+    tests: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Registry:
         self._book = book
         self._runs = runs
         self._at: dict[bytes, Agent] = {}
+        self._ticked_at = 0.0
 
     def at(self, peer: bytes) -> Agent | None:
         """The agent that speaks from an address, if it is registered."""
@@ -31,9 +32,11 @@ class Registry:
             known.liveness.heard = book.now
             book.tell(known, known.greeting)
             return
+        missing = None
         if known is not None:
             self._forget(known)
-            if known.run_id != message.run_id:
+            missing = None if message.run_id else self._runs.missing_its_plan(known)
+            if known.run_id != message.run_id and missing is None:
                 self._runs.lose(known, "was restarted")
         agent = self._enter(peer, message)
         run = self._runs.resumable(agent)
@@ -47,6 +50,8 @@ class Registry:
             f"{len(book.agents)} in all.",
         )
         self._runs.hand_over(agent)
+        if missing is not None:
+            self._runs.prepare_again(agent, missing)
 
     def _enter(self, peer: bytes, message: m.Register) -> Agent:
         agent = Agent(
@@ -58,6 +63,7 @@ class Registry:
             message.version,
             Liveness.since(self._book.now, *self._rhythm),
             message.cores,
+            orphan_timeout=message.orphan_timeout,
             since=self._book.wall,
         )
         agent.link.received(message)
@@ -88,7 +94,16 @@ class Registry:
         self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
 
     def tick(self) -> None:
-        """Give up those that are silent for too long, and let the others know that we are here."""
+        """Give up those that are silent for too long, and let the others know that we are here.
+
+        When this comes late, it was the broker that was not there.
+        """
+        book = self._book
+        late = book.now - self._ticked_at - self._rhythm[0] if self._ticked_at else 0.0
+        self._ticked_at = book.now
+        if late > 0:
+            for agent in book.agents.values():
+                agent.liveness.heard += min(late, agent.liveness.silence(book.now))
         self._book.each(self._book.agents.values(), self._see_to)
 
     def _see_to(self, agent: Agent) -> None:
@@ -97,7 +112,9 @@ class Registry:
             silence = agent.liveness.silence(book.now)
             self._forget(agent)
             book.log("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
-            self._runs.lose(agent, f"was silent for {silence:.0f} s")
+            # it may only be out of reach: it keeps up its load for so long, and then says so
+            back_until = agent.liveness.heard + agent.orphan_timeout + 3 * self._rhythm[0]
+            self._runs.lose(agent, f"was silent for {silence:.0f} s", back_until)
         elif agent.liveness.is_due(book.now):
             book.tell(agent, m.Heartbeat())
 

@@ -1,4 +1,8 @@
-"""The broker's shell: sockets, clock and identifiers around :mod:`loads.broker.core`."""
+"""The broker's shell: sockets, clock and identifiers around :mod:`loads.broker.core`.
+
+What reads reports is imported here, before there are any.  In the middle of a run that would keep
+all waiting for numpy, and fail where descriptors have been used up meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ from loads.broker.core import Core, Settings
 from loads.broker.keeper import Keeper
 from loads.clock import Clock
 from loads.errors import RemoteProtocolError
+from loads.metrics import columns as _columns  # noqa: F401
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
 from loads.storage.memory import MemoryStorage

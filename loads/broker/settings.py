@@ -31,6 +31,7 @@ class Settings:
     report_interval: float = 0.25
     report_rate: int = 2_000
     told_agents: int = 50
+    stall: float = 30.0  #: without the end of any test or hit, after which a run is said to hang
     #: after a restart of the broker, for agents to come back: they look for it for so long
     return_timeout: float = 40.0
     kept_runs: int = 100  #: ended runs in memory, with all their numbers

@@ -36,6 +36,7 @@ class Agent:
     cores: int = 0
     load: float | None = None
     since: float = 0.0
+    orphan_timeout: float = 0.0
     greeting: Welcome | WelcomeBack | None = None
     link: Link = field(default_factory=lambda: Link(Side.BROKER))
 
@@ -51,10 +52,33 @@ class Agent:
 
 
 @dataclass
+class Extension:
+    """A load that an agent takes over from one that was lost, as it was to do at ``since``.
+
+    ``deadline`` is until when it has to say that it has; ``workers`` are those that it names then,
+    or ``failed`` is why it cannot.
+    """
+
+    plan: RunPlan
+    since: float
+    deadline: float
+    workers: tuple[str, ...] = ()
+    failed: str = ""
+
+    @property
+    def is_answered(self) -> bool:
+        return bool(self.workers or self.failed)
+
+
+@dataclass
 class Part:
     """One agent's part of a run.
 
-    ``state`` is ``preparing``, ``ready``, ``running``, and in the end ``ended`` or ``lost``.
+    ``state`` is ``preparing``, ``ready``, ``running``, and in the end ``ended`` or ``lost``.  An
+    agent that has finished but may be asked to take over from others is ``waiting``.
+    ``handed_over`` tells that others were given what was left to do here; whoever comes back to
+    such a part only has something to report.  Until ``awaited_until`` a lost agent may come back
+    with all that it did.
     ``told`` is the state that the last update gave.
     """
 
@@ -63,10 +87,18 @@ class Part:
     state: str = "preparing"
     workers: tuple[str, ...] = ()
     told: str = ""
+    extensions: list[Extension] = field(default_factory=list)
+    handed_over: bool = False
+    awaited_until: float = 0.0
 
     @property
     def is_over(self) -> bool:
         return self.state in ("ended", LOST)
+
+    @property
+    def all_workers(self) -> tuple[str, ...]:
+        """The workers of its own load, and of those that it took over."""
+        return sum((extension.workers for extension in self.extensions), self.workers)
 
 
 @dataclass
@@ -82,6 +114,9 @@ class Run:
     first.  ``history`` is how it went until then.
 
     ``saved`` is what is stored of it, which is all of it once it ``is_sealed``.
+
+    A run may be ``aborted`` because of a loss.  ``remarks`` are what else whoever reads the result
+    should know, ``notes`` what holds only for now; it is ``stalled`` while nothing ends.
 
     In a run that was restored, ``awaited`` are the agents that have not come back, and until when
     they are waited for, ``unheard`` the workers that have not reported since.
@@ -117,18 +152,46 @@ class Run:
     is_sealed: bool = False
     awaited: dict[str, float] = field(default_factory=dict)
     unheard: set[str] = field(default_factory=set)
+    aborted: bool = False
+    progressed_at: float = 0.0
+    stalled: str = ""
+    remarks: list[str] = field(default_factory=list)
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""
         part.state = state
-        for worker in part.workers:
+        for worker in part.all_workers:
             self.ledger.give_up(worker, reason)
 
     def reopen(self, part: Part) -> None:
         """A part's agent is back, and says again what it had to say."""
         part.state = "preparing" if self.state == "preparing" else "running"
-        for worker in part.workers:
+        for worker in part.all_workers:
             self.ledger.reopen(worker)
+
+    def remark(self, text: str) -> None:
+        """Tell whoever reads the result, once."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+
+    def has_lost(self, part: Part) -> bool:
+        """Whether a worker of a part ended without doing all of its own."""
+        return any(self.ledger.accounts[w].ended == LOST for w in part.all_workers)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was planned is done, and all that was done is counted."""
+        return not self.aborted and all(map(self._is_complete, self.parts.values()))
+
+    def _is_complete(self, part: Part) -> bool:
+        accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
+        if any(account.missing for account in accounts):
+            return False
+        lost = [account for account in accounts if account.ended == LOST]
+        if part.state == LOST and not all(e.is_answered for e in part.extensions):
+            return False  # it may have begun with what nobody has heard of
+        made_good = part.handed_over and not any(account.unknown != 0 for account in lost)
+        return made_good or not (lost or any(e.failed for e in part.extensions))
 
     def view(self, tally: Tally) -> RunView:
         """The run as it is now, with the given numbers."""
@@ -185,17 +248,32 @@ class Run:
 
     @property
     def _warnings(self) -> tuple[str, ...]:
+        stalled = (self.stalled,) if self.stalled else ()
         notes = *sorted(self.notes), *sorted(self.ledger.total.warnings)
-        return (*self.ledger.losses(), *notes)
+        bounds = (text for part in self.parts.values() if (text := self._bound(part)))
+        return (*self.remarks, *self.ledger.losses(), *bounds, *notes, *stalled)
+
+    def _bound(self, part: Part) -> str:
+        """How much a part whose end is not known may have done beyond what is counted, at most."""
+        if self.plan.duration is not None or not part.is_over:
+            return ""
+        accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
+        if all(a.unknown is not None for a in accounts):
+            return ""
+        plans = (self.plan, *(extension.plan for extension in part.extensions))
+        planned = sum(plan.tests_in(group) for plan in plans for group in range(len(plan.users)))
+        done = sum(account.tests for account in accounts)
+        more = max(0, planned - done)
+        return f"Agent {part.agent_id} may have run up to {more:,} tests that are not counted."
 
     def _agent_view(self, part: Part) -> AgentView:
-        accounts = [self.ledger.accounts[worker] for worker in part.workers]
+        accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
         bounds = [account.unknown for account in accounts]
         known = [bound for bound in bounds if bound is not None]
         return AgentView(
             agent_id=part.agent_id,
             host=part.host,
-            workers=len(part.workers),
+            workers=len(accounts),
             state=part.state,
             hits=sum(account.hits for account in accounts),
             unknown=sum(known) if len(known) == len(bounds) else None,

@@ -14,6 +14,7 @@ from loads.cli.sections import SectionedCommand, option, section
 from loads.config import Configuration, Option, Source, Value, configure, locate_file
 from loads.errors import UsageError
 from loads.outputs.registry import Registry
+from loads.plan import ON_AGENT_LOSS
 
 registry = Registry()
 
@@ -101,6 +102,9 @@ _CLUSTER = section(
            help="Wait in the broker's queue until enough agents are idle, or for so long."),
     option("--detach", is_flag=True,
            help="Have the run go on by itself; --attach shows it, or its result, later."),
+    option("--on-agent-loss", metavar="|".join(ON_AGENT_LOSS), default="continue",
+           show_default=True, help="When an agent is lost: go on without it, give what it had left "
+           "to the others, or stop the run."),
     option("--zmq-publisher", metavar="ENDPOINT",
            help="Where to follow the run.  [default: what the broker says]"),
     option("--ssh", metavar="USER@HOST:PORT", hidden=True),

@@ -74,6 +74,8 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
         env=dict(settings.read_items("env", partial(_variable, environ))),
         python_deps=settings.items("python-dep"),
         url_names=settings.read("url-names", partial(_as_planned, "url_names")) or "template",
+        on_agent_loss=settings.read("on-agent-loss", partial(_as_planned, "on_agent_loss"))
+        or "continue",
         patching=not settings.flag("no-patching"),
         resolve_once=not settings.flag("no-dns-resolve"),
         config={k: v for k, v in (_told(settings, target, agents) | numbers).items() if v},

@@ -26,6 +26,8 @@ from loads.protocol.messages import (
     AgentList,
     Bye,
     CannotRun,
+    Extend,
+    Extended,
     Finished,
     GetRun,
     Heartbeat,
@@ -79,7 +81,7 @@ class State(Enum):
     READY = "ready"  #: the workers have the test; the load is to start, if it has not
     RUNNING = "running"  #: the load is on
     STOPPING = "stopping"  #: the load is being stopped early
-    DONE = "done"  #: the agent has nothing more to say about the run
+    DONE = "done"  #: the agent has nothing more to say about the run, unless that is extended
     CLOSED = "closed"  #: the agent has left, or was rejected
 
     __hash__ = object.__hash__  # as above
@@ -117,6 +119,7 @@ TABLE: _Table = {
         (_B, StopLoad): State.STOPPING,
     },
     State.READY: {
+        (_A, Extended): State.READY,
         (_A, Report): State.READY,
         (_B, Acknowledge): State.READY,
         (_A, Finished): State.DONE,
@@ -124,6 +127,8 @@ TABLE: _Table = {
         (_B, StopLoad): State.STOPPING,
     },
     State.RUNNING: {
+        (_B, Extend): State.RUNNING,
+        (_A, Extended): State.RUNNING,
         (_A, Report): State.RUNNING,
         (_B, Acknowledge): State.RUNNING,
         (_A, Finished): State.DONE,
@@ -132,12 +137,15 @@ TABLE: _Table = {
     State.STOPPING: {
         (_A, Ready): State.STOPPING,
         (_A, CannotRun): State.DONE,
+        (_A, Extended): State.STOPPING,
         (_A, Report): State.STOPPING,
         (_B, Acknowledge): State.STOPPING,
         (_A, Finished): State.DONE,
         (_B, StopLoad): State.STOPPING,
     },
     State.DONE: {
+        (_B, Extend): State.DONE,
+        (_A, Extended): State.DONE,
         (_A, CannotRun): State.DONE,
         (_A, Finished): State.DONE,
         (_A, Report): State.DONE,
@@ -180,7 +188,9 @@ REPLIES: dict[type[Message], tuple[type[Message], ...]] = {
 
 
 #: What is said about the run that the two are in the middle of.
-OfRun = Ready | CannotRun | Report | Finished | Start | StopLoad | Acknowledge | Release
+OfRun = (Ready | CannotRun | Extended | Report | Finished) | (
+    Start | Extend | StopLoad | Acknowledge | Release
+)
 Greeting = Welcome | WelcomeBack | Rejected
 
 _SAID_BY = {Side.AGENT: FROM_AGENT, Side.BROKER: TO_AGENT}

@@ -45,6 +45,18 @@ def check_rhythm(heartbeat: float, timeout: float) -> None:
         raise ValueError("there is more than one heartbeat in a timeout")
 
 
+def check_workers(workers: tuple[str, ...]) -> None:
+    """Names of workers."""
+    if not len(set(workers)) == len(workers) <= MAX_WORKERS:
+        raise ValueError(f"at most {MAX_WORKERS} workers, which have different names")
+
+
+def check_number(number: int) -> None:
+    """What counts from 1."""
+    if number < 1:
+        raise ValueError("numbers count from 1")
+
+
 def check_texts(*texts: str) -> None:
     """Texts for people."""
     for value in texts:

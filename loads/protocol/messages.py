@@ -37,6 +37,8 @@ class Register(Message):
     ``attempt`` counts an agent's registrations.  One that is repeated because its answer is
     overdue keeps its number, so that the broker can tell a repetition from a restart.  ``cores``
     is how many the box has, 0 when that is not known.
+    ``orphan_timeout`` is for how many seconds the agent keeps up its load without a broker: so long
+    it may come back with all that it did.
     """
 
     agent_id: str
@@ -47,10 +49,12 @@ class Register(Message):
     run_id: str = ""
     attempt: int = 1
     cores: int = 0
+    orphan_timeout: float = 0.0
 
     def __post_init__(self) -> None:
         limits.check_ids(self.agent_id)
         limits.check_counts(self.cores)
+        limits.check_seconds(self.orphan_timeout)
         limits.check_texts(self.host, self.version, self.run_id)
         if not 1 <= self.workers <= limits.MAX_WORKERS:
             raise ValueError(f"an agent has 1 to {limits.MAX_WORKERS} workers")
@@ -65,8 +69,28 @@ class Ready(Message):
 
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id, *self.workers)
-        if not 1 <= len(set(self.workers)) == len(self.workers) <= limits.MAX_WORKERS:
-            raise ValueError("workers have different names, and there is at least one")
+        limits.check_workers(self.workers)
+        if not self.workers:
+            raise ValueError("there is at least one worker")
+
+
+@dataclass(frozen=True)
+class Extended(Message):
+    """The answer to :class:`Extend`: these further workers have the test, and have been started.
+
+    Without workers the agent cannot take the load over, for a ``reason``.
+    """
+
+    run_id: str
+    number: int
+    workers: tuple[str, ...] = ()
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        limits.check_ids(self.run_id, *self.workers)
+        limits.check_workers(self.workers)
+        limits.check_texts(self.reason)
+        limits.check_number(self.number)
 
 
 @dataclass(frozen=True)
@@ -224,6 +248,24 @@ class Start(Message):
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id)
         limits.check_seconds(self.delay, self.report_interval)
+
+
+@dataclass(frozen=True)
+class Extend(Message):
+    """Take over a part of what a lost agent had left.
+
+    The agent starts further workers for this plan, of the same test, and their load as soon as they
+    have it.  Extensions of an agent's part count from 1.  One that is repeated is answered again.
+    """
+
+    run_id: str
+    number: int
+    plan: RunPlan
+
+    def __post_init__(self) -> None:
+        limits.check_ids(self.run_id)
+        limits.check_number(self.number)
+        limits.check_lasting(self.plan)
 
 
 @dataclass(frozen=True)
@@ -471,11 +513,11 @@ class Update(Message):
 
 
 FROM_AGENT: tuple[type[Message], ...] = (
-    Register, Ready, CannotRun, Report, Finished, Bye, Heartbeat,
+    Register, Ready, CannotRun, Extended, Report, Finished, Bye, Heartbeat,
 )  # fmt: skip
 TO_AGENT: tuple[type[Message], ...] = (
-    Welcome, WelcomeBack, Rejected, WhoAreYou, Prepare, Start, StopLoad, Acknowledge, Release,
-    Heartbeat,
+    Welcome, WelcomeBack, Rejected, WhoAreYou, Prepare, Start, Extend, StopLoad, Acknowledge,
+    Release, Heartbeat,
 )  # fmt: skip
 FROM_CLIENT: tuple[type[Message], ...] = (
     Ping, Submit, StopRun, GetRun, ListRuns, ListAgents, Purge,

@@ -133,7 +133,7 @@ class Worker:
             self._warn_of_shortage()
             self.tell(WorkerReady())
             if not job.verbose:  # somebody who debugs stops the worker on purpose
-                Watchdog(job.root, self._warn_of_blocking).start()
+                Watchdog(job.root, self._warn_of_blocking, self._warn_of_pause).start()
             self._obey(users)
         self.tell(WorkerEnded())
 
@@ -150,6 +150,14 @@ class Worker:
             Warned(
                 f"The test kept its worker from running other users for over {LIMIT:g} s, at "
                 f"{where}. What was measured meanwhile is not the target's doing."
+            )
+        )
+
+    def _warn_of_pause(self, seconds: float) -> None:
+        self.tell(
+            Warned(
+                f"The machine did not run a worker for {seconds:.0f} s: it was stopped, or had no "
+                "processor. What was measured meanwhile is not the target's doing."
             )
         )
 
@@ -175,7 +183,7 @@ class Worker:
                 command = self._commands.next()
                 if isinstance(command, StartGroup):
                     if command.group == 0:
-                        self._recorder.start_clock(command.at)
+                        self._recorder.start_clock(command.origin or command.at)
                     running = gevent.spawn(run_group, command)
                 elif isinstance(command, StopUsers):
                     users.stop(command.grace)

@@ -179,9 +179,10 @@ class Users:
         for number in self._segment.of(self._plan.users[group]):
             if self._stopping:
                 break
-            self._running.add(gevent.spawn(self._run_user, number, at))
-        if self._plan.duration is not None:
-            remaining = at + self._plan.duration - time.monotonic()
+            self._running.add(gevent.spawn(self._run_user, group, number, at))
+        seconds = self._plan.seconds_of(group)
+        if seconds is not None:
+            remaining = at + seconds - time.monotonic()
             cutter = gevent.spawn_later(max(0.0, remaining) + self._plan.grace, self._cut)
             self._running.join()
             cutter.kill()
@@ -199,19 +200,18 @@ class Users:
         """Cut the users of this group; those of a later one are another matter."""
         self._running.kill(block=False)
 
-    def _run_user(self, number: int, at: float) -> None:
+    def _run_user(self, group: int, number: int, at: float) -> None:
         if not self._tests:
             return  # all of them depend on a fixture that failed
         user = User(number, self._tests, self._root, self._recorder)
         self._recorder.users(+1)
         try:
-            self._pace(user, at)
+            self._pace(user, pacer_for(self._plan, group, number).wait, at)
         finally:
             self._recorder.users(-1)
             user.close()
 
-    def _pace(self, user: User, at: float) -> None:
-        wait: Callable[[int, float], float | None] = pacer_for(self._plan).wait
+    def _pace(self, user: User, wait: Callable[[int, float], float | None], at: float) -> None:
         done = 0
         while not self._stopping:
             pause = wait(done, time.monotonic() - at)

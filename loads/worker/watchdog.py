@@ -27,12 +27,16 @@ _thread_id = monkey.get_original("_thread", "get_ident")
 class Watchdog:
     """Calls ``bark`` with a line of code, from a native thread, when the hub is stuck at it.
 
-    Once for each time that it is stuck.
+    Once for each time that it is stuck.  ``not_run`` is called with the seconds for which the
+    machine has not run the process at all.
     """
 
-    def __init__(self, root: str, bark: Callable[[str], None]) -> None:
+    def __init__(
+        self, root: str, bark: Callable[[str], None], not_run: Callable[[float], None]
+    ) -> None:
         self._root = root
         self._bark = bark
+        self._not_run = not_run
         self._watched = _thread_id()
         self._beat = time.monotonic()
 
@@ -49,7 +53,13 @@ class Watchdog:
     def _watch(self) -> None:
         barked = 0.0
         while True:
+            before = time.monotonic()
             _sleep(LIMIT / 4)
+            stopped = time.monotonic() - before - LIMIT / 4
+            if stopped > LIMIT:
+                self._not_run(stopped)  # which is nobody's fault in here
+                _sleep(2 * BEAT)
+                continue
             beat = self._beat
             if time.monotonic() - beat > LIMIT and beat != barked:
                 barked = beat

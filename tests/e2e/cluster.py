@@ -12,6 +12,7 @@ from typing import Any
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.metrics.summary import RunView
+from tests.e2e.networks import within
 from tests.e2e.stage import Process, Stage
 from tests.e2e.waiting import PATIENCE
 
@@ -71,12 +72,15 @@ class Result:
 class Runner:
     """A ``loads-runner`` under way, which shows the console and writes its summary to a file."""
 
-    def __init__(self, stage: Stage, *options: object, cwd: Path | None = None) -> None:
+    def __init__(
+        self, stage: Stage, *options: object, cwd: Path | None = None, namespace: str = ""
+    ) -> None:
         number = len(stage.processes)
         self.summary_at = stage.root / f"summary-{number}.json"
         outputs = ("--output", "console", "--output", "json")
         filename = ("--output-json-filename", self.summary_at)
-        self.process = stage.start("runner", "loads-runner", *options, *outputs, *filename, cwd=cwd)
+        command = stage.command("loads-runner", *options, *outputs, *filename)
+        self.process = stage.start("runner", *within(namespace, command), cwd=cwd)
 
     def wait(self, seconds: float = PATIENCE) -> Result:
         """Wait for its end."""
@@ -100,8 +104,10 @@ class Cluster:
         tcp: bool = False,
         workers: int = 1,
         broker_options: tuple[object, ...] = (),
+        agent_options: tuple[object, ...] = (),
     ) -> None:
         self.stage = stage
+        self._agent_options = agent_options
         self._tcp = tcp
         endpoints: list[str] = []
         if tcp:  # a port of 0 and a port of * are two spellings of: any that is free
@@ -128,7 +134,8 @@ class Cluster:
         """Start an agent, in a directory that has nothing to do with any test."""
         nowhere = self.stage.root / "nowhere"
         nowhere.mkdir(exist_ok=True)
-        return self.stage.start("agent", "loads-agent", *self.at, "--workers", workers, cwd=nowhere)
+        options = (*self.at, "--workers", workers, *self._agent_options)
+        return self.stage.start("agent", "loads-agent", *options, cwd=nowhere)
 
     def start(self, *options: object) -> Runner:
         """Start a run on all agents, unless ``options`` ask for another number."""

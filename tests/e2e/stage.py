@@ -146,6 +146,13 @@ class Stage:
         path.write_text(textwrap.dedent(text))
         return path
 
+    @staticmethod
+    def command(program: str, *args: object) -> list[str]:
+        """A command line; Python and our own commands are known by their names."""
+        if program == "python" or program.startswith("loads-"):
+            program = str(COMMANDS / program)
+        return [program, *map(str, args)]
+
     def start(
         self,
         name: str,
@@ -153,14 +160,11 @@ class Stage:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Process:
-        """Start a process; Python and our own commands are known by their names."""
+        """Start a process; see :meth:`command`."""
         number = sum(process.name.startswith(f"{name}-") for process in self.processes) + 1
-        program, *rest = (str(arg) for arg in args)
-        if program == "python" or program.startswith("loads-"):
-            program = str(COMMANDS / program)
         process = Process(
             f"{name}-{number}",
-            [program, *rest],
+            self.command(*map(str, args)),
             cwd or self.project,
             {**self.environment, **(env or {})},
             self.logs_at,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.e2e.networks import enter
 from tests.e2e.stage import Process, Stage
 from tests.e2e.waiting import until
 
@@ -31,7 +32,8 @@ class Target:
     A request is counted when it has arrived, whatever becomes of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "", host: str = "127.0.0.1") -> None:
+        self._namespace, self._host = namespace, host
         self.counts: Counter[str] = Counter()
         self.cookies: Counter[str] = Counter()
         self.connections = 0
@@ -52,10 +54,12 @@ class Target:
 
     def serve(self, started: threading.Event) -> None:
         """Serve until :meth:`stop`; for a thread."""
+        if self._namespace:
+            enter(self._namespace)  # this thread alone
         server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1024)
+            self._loop.create_server(lambda: _Connection(self), self._host, 0, backlog=1024)
         )
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self.url = f"http://{self._host}:{server.sockets[0].getsockname()[1]}"
         started.set()
         try:
             self._loop.run_forever()
@@ -144,9 +148,9 @@ class _Connection(asyncio.Protocol):
 
 
 @contextmanager
-def serving() -> Iterator[Target]:
-    """A target that is there."""
-    target, started = Target(), threading.Event()
+def serving(namespace: str = "", host: str = "127.0.0.1") -> Iterator[Target]:
+    """A target that is there; in a network namespace, if one is named."""
+    target, started = Target(namespace, host), threading.Event()
     thread = threading.Thread(target=target.serve, args=(started,), daemon=True)
     thread.start()
     started.wait()

@@ -12,8 +12,9 @@ import pytest
 import zmq
 
 from loads.protocol import messages as m
-from loads.protocol.codec import PROTOCOL, encode
+from loads.protocol.codec import PROTOCOL, decode, encode
 from tests.e2e.cluster import Cluster, site
+from tests.e2e.frames import mutated
 from tests.e2e.stage import Stage
 from tests.e2e.targets import Target
 from tests.e2e.waiting import until
@@ -121,3 +122,92 @@ def test_a_peer_that_lies_about_a_run_changes_nothing(stage: Stage, target: Targ
     assert result.code == 0
     assert result.hits == target.hits == 10
     assert [agent["hits"] for agent in result.summary["agents"]] == [10]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_mutations_of_every_message_from_many_peers_disturb_no_run(
+    stage: Stage, target: Target, seed: int
+) -> None:
+    """All kinds on all sockets, in any order, from peers that come and go."""
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage, agents=2)
+    options = ("-u", 5, "--hits", 40, "--server-url", target.url)
+    runner = cluster.start("test_gate", *options)
+    until(lambda: target.hits == 10, "all users at the gate")
+    mutate(cluster, seed)
+    target.open_gate()
+    mutate(cluster, seed + 100)
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 400
+    assert result.summary["warnings"] == []
+    for daemon in (cluster.broker, *cluster.agents):
+        assert daemon.code is None
+        assert "Traceback" not in daemon.err
+        assert "This is a bug in Loads" not in daemon.err
+
+
+def mutate(cluster: Cluster, seed: int) -> None:
+    """Thirty peers on either socket, and each says some things."""
+    with zmq.Context() as context:
+        for number in range(30):
+            for endpoint in (cluster.frontend, cluster.backend):
+                with context.socket(zmq.DEALER) as dealer:
+                    dealer.setsockopt(zmq.LINGER, 2_000)
+                    dealer.connect(endpoint)
+                    for frames in mutated(1_000 * seed + number, 20, huge=not number):
+                        dealer.send_multipart(frames, zmq.NOBLOCK)
+
+
+def test_an_agent_shrugs_off_what_a_mad_broker_says(stage: Stage) -> None:
+    """A frontend that answers, and then a backend that says whatever comes to its mind."""
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.ROUTER) as front,
+        context.socket(zmq.ROUTER) as back,
+    ):
+        front_at = f"tcp://127.0.0.1:{front.bind_to_random_port('tcp://127.0.0.1')}"
+        back_at = f"tcp://127.0.0.1:{back.bind_to_random_port('tcp://127.0.0.1')}"
+        agent = stage.start("agent", "loads-agent", "--workers", 1, "--broker", front_at)
+        peer, *frames = front.recv_multipart()
+        ping = decode(frames)
+        assert isinstance(ping, m.Ping)
+        pong = m.Pong(ping.request, "1", back_at, "tcp://127.0.0.1:1", 0, 0, 0)
+        front.send_multipart([peer, *encode(pong)])
+        peer, *frames = back.recv_multipart()
+        register = decode(frames)
+        assert isinstance(register, m.Register)
+        back.send_multipart([peer, *encode(m.Welcome(0.2, 60.0, register.attempt))])
+        for frames in mutated(7, 500):
+            back.send_multipart([peer, *frames])
+        # it may have been told of some run; it is still there, and hears the broker
+        until(lambda: agent.code is None and says_something(back), "a sign of life")
+        assert "Traceback" not in agent.err
+        assert "This is a bug in Loads" not in agent.err
+        assert agent.terminate() == 0
+
+
+def says_something(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a valid message is there now."""
+    while socket.poll(0):
+        decode(socket.recv_multipart()[1:])
+    return bool(socket.poll(500))
+
+
+def test_a_console_shrugs_off_what_comes_on_the_publisher(stage: Stage, target: Target) -> None:
+    """Mutated updates under the run's own name; the numbers are those of the broker in the end."""
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage)
+    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+        at = f"tcp://127.0.0.1:{publisher.bind_to_random_port('tcp://127.0.0.1')}"
+        options = ("-u", 2, "--hits", 5, "--server-url", target.url, "--zmq-publisher", at)
+        runner = cluster.start("test_gate", *options)
+        topic = publisher.recv()[1:]
+        until(lambda: target.hits == 2, "all users at the gate")
+        for frames in mutated(11, 300):
+            publisher.send_multipart([topic, *frames])
+        target.open_gate()
+        result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 10
+    assert "Traceback" not in result.err

@@ -76,7 +76,13 @@ def test_killing_every_worker_ends_the_run(stage: Stage, target: Target) -> None
 def test_an_agent_that_is_killed_is_missed_and_leaves_nothing(stage: Stage, target: Target) -> None:
     """What it had reported stays; its workers end by themselves and take its directory along."""
     stage.write("test_a.py", site("/fast/a"))
-    cluster = Cluster(stage, 2, workers=2, broker_options=("--agent-timeout", 2))
+    cluster = Cluster(
+        stage,
+        2,
+        workers=2,
+        broker_options=("--agent-timeout", 2),
+        agent_options=("--orphan-timeout", 3),
+    )
     options = ("test_a", "-u", USERS, "-d", 4, "--server-url", target.url)
     runner = cluster.start(*options)
     run_id = cluster.broker.says(" started on ").split("Run ")[1].split()[0]
@@ -150,7 +156,7 @@ def test_a_broker_that_is_killed_is_missed_by_all(stage: Stage, target: Target) 
     runner = cluster.start("test_site", *FOR_EVER, "-a", 1, "--server-url", target.url)
     under_load(target)
     cluster.broker.signal(signal.SIGKILL)
-    agent.says("The load is stopped: no word from the broker")
+    agent.says("The load is stopped: orphaned, no word from the broker")
     until(lambda: not agent.workers, "the end of the workers")
     runner.process.says("No word from the broker")
     runner.process.signal(signal.SIGINT)

@@ -225,7 +225,7 @@ def test_a_broker_that_is_gone_leaves_what_was_seen_of_the_run(
     assert "Result: incomplete: the run was not followed to its end" in result.out
     assert "is followed no longer" in result.err
     assert "Traceback" not in result.err
-    agent.says("The load is stopped: no word from the broker")
+    agent.says("The load is stopped: orphaned, no word from the broker")
     for path in stage.runtime.iterdir():
         path.unlink()
     stage.runtime.rmdir()

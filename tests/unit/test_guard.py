@@ -108,4 +108,4 @@ def test_an_agent_goes_on_too(caplog):
     assert guard.handle(core, agent.FromBroker(m.WhoAreYou()), 0.0) == []
     assert "It was handling: FromBroker WhoAreYou" in caplog.text
     (said,) = guard.handle(core, agent.Tick(), 1.0)
-    assert said.message == m.Register("a", "h", 1, 1, "1", "", 2)
+    assert said.message == m.Register("a", "h", 1, 1, "1", "", 2, 0, 30.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from loads.metrics.failures import ERROR, Failure, FailureGroup
 from loads.metrics.series import HIT, TEST, NoAnswer, Phases, SeriesKey, Verdict
 from loads.metrics.summary import AgentView, QueueView, RunChanges, RunView
@@ -31,7 +33,12 @@ def _plan() -> RunPlan:
         url_names="exact",
         patching=False,
         resolve_once=False,
+        on_agent_loss="redistribute",
     )
+
+
+def _left() -> RunPlan:
+    return replace(_plan(), users=(7, 20), left=(31, 2000))
 
 
 def _tally() -> Tally:
@@ -133,9 +140,10 @@ def _changes() -> RunChanges:
 EXAMPLES: dict[type[m.Message], m.Message] = {
     type(message): message
     for message in (
-        m.Register("box-1", "box-1.example", 4242, 2, "0.1.0", RUN, 3, 8),
+        m.Register("box-1", "box-1.example", 4242, 2, "0.1.0", RUN, 3, 8, 30.0),
         m.Ready(RUN, ("box-1:0", "box-1:1")),
         m.CannotRun(RUN, 2, "There is no module shop.", "Look at --test-dir."),
+        m.Extended(RUN, 2, ("box-1:2.0", "box-1:2.1"), ""),
         m.Report(RUN, "box-1:0", 7, _tally(), 10, "lost", "killed by signal 9", None),
         m.Finished(RUN),
         m.Bye("interrupted"),
@@ -146,6 +154,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.WhoAreYou(),
         m.Prepare(RUN, _plan(), DIGEST, BUNDLE),
         m.Start(RUN, 0.1, 0.5),
+        m.Extend(RUN, 2, _left()),
         m.StopLoad(RUN, 30.0),
         m.Acknowledge(RUN, "box-1:0", 7),
         m.Release(RUN),

@@ -29,7 +29,7 @@ ALIVE = m.Heartbeat()
 
 
 def register(run_id: str = "", attempt: int = 1) -> m.Register:
-    return m.Register("a", "a.example", 42, 2, "2.0", run_id, attempt)
+    return m.Register("a", "a.example", 42, 2, "2.0", run_id, attempt, 0, ORPHAN)
 
 
 def delta(worker: str, sequence: int, hits: int = 1, **said) -> Delta:

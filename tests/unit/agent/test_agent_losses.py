@@ -132,7 +132,7 @@ def test_orders_that_were_given_before_the_broker_forgot_are_not_carried_out():
 def test_workers_that_were_stopped_for_good_do_not_start():
     scene = Scene().ready()
     scene.passes(31, broker=False)
-    why = "Agent a gave up: no word from the broker for 31 s."
+    why = "Agent a gave up: orphaned, no word from the broker for 31 s."
     cannot = ToBroker(m.CannotRun("r1", ExitCode.INCOMPLETE, why))
     assert scene.is_welcome_back() == [cannot]
     assert scene.measures(delta("a/0", 1, 0, ended="stopped")) != [], "which is no secret"
@@ -154,7 +154,7 @@ def test_an_agent_without_its_broker_stops_the_load_and_the_result_says_so():
     actions = scene.passes(10, broker=False)
     assert actions.count(StopWorkers(0.0)) == 1
     scene.measures(delta("a/0", 1, 5, ended="stopped"))
-    reason = "stopped early: no word from the broker for 31 s"
+    reason = "stopped early: orphaned, no word from the broker for 31 s"
     scene.measures(delta("a/1", 1, 2, ended="lost", reason="was killed by SIGKILL", unknown=3))
     assert scene.is_welcome_back() == [
         READY,
@@ -176,7 +176,7 @@ def test_an_agent_without_its_broker_does_not_get_ready():
     scene = Scene(orphan_timeout=5).preparing()
     actions = scene.passes(6, broker=False)
     why = m.CannotRun(
-        "r1", ExitCode.INCOMPLETE, "Agent a gave up: no word from the broker for 6 s."
+        "r1", ExitCode.INCOMPLETE, "Agent a gave up: orphaned, no word from the broker for 6 s."
     )
     assert StopWorkers(0.0) in actions
     assert why in messages(actions)
@@ -272,3 +272,9 @@ def test_no_order_of_the_broker_brings_an_agent_down(story):
     scene.feed(TERMINATE, TERMINATE)
     assert scene.core.run is None
     assert scene.core.link.state is State.CLOSED
+
+
+def test_a_heartbeat_that_is_late_makes_no_orphan():
+    scene = Scene(orphan_timeout=0.5).running()
+    assert StopWorkers(0.0) not in scene.passes(3, broker=False)
+    assert StopWorkers(0.0) in scene.passes(1, broker=False)

@@ -81,9 +81,10 @@ def told(actions: Iterable[Action]) -> list[Action]:
 class Scene:
     """A broker, the agents that it knows, and a client."""
 
-    def __init__(self, **settings) -> None:
+    def __init__(self, orphan_timeout: float = 0.0, **settings) -> None:
         settings = {"heartbeat": HEARTBEAT, "agent_timeout": TIMEOUT, **settings}
         self.core = Core(Settings(**settings))
+        self.orphan_timeout = orphan_timeout
         self.now = 1000.0
         self.logs: list[str] = []
         self.storage = MemoryStorage()
@@ -150,7 +151,8 @@ class Scene:
     def registers(self, name: str, run_id: str = "", workers: int = 2) -> list[Action]:
         """An agent registers, or does so anew."""
         self.attempts[name] = self.attempts.get(name, 0) + 1
-        return self.says(name, register(name, run_id, workers, self.attempts[name]))
+        said = register(name, run_id, workers, self.attempts[name])
+        return self.says(name, replace(said, orphan_timeout=self.orphan_timeout))
 
     def reconnects(self, name: str, run_id: str = "") -> list[Action]:
         """An agent's connection was broken: it registers anew, under another address."""

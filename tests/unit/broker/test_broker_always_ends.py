@@ -6,6 +6,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from loads.broker.actions import FromAgent, WrongVersion
+from loads.plan import ON_AGENT_LOSS
 from loads.protocol import messages as m
 from tests.unit.broker.scene import Scene, plan, register, report, submit
 from tests.unit.strategies import quick
@@ -28,6 +29,12 @@ from_agent = st.one_of(
     st.builds(m.Finished, run_ids),
     st.builds(m.CannotRun, run_ids, st.integers(0, 9), st.just("It cannot.")),
     st.builds(m.Ready, run_ids, st.lists(workers, min_size=1, unique=True).map(tuple)),
+    st.builds(
+        m.Extended,
+        run_ids,
+        st.integers(1, 3),
+        st.lists(st.sampled_from(["a/1.0", "b/1.0", "a/0"]), max_size=2, unique=True).map(tuple),
+    ),
     st.builds(m.Bye),
     st.builds(m.Heartbeat),
 )
@@ -36,7 +43,7 @@ events = st.one_of(
     st.tuples(st.just("says"), names, from_agent),
     st.tuples(st.just("ready"), names),
     st.tuples(st.just("registers"), names, st.sampled_from(["", MINE, "r0"]), st.booleans()),
-    st.tuples(st.just("runs"), st.integers(1, 2)),
+    st.tuples(st.just("runs"), st.integers(1, 2), st.sampled_from(ON_AGENT_LOSS)),
     st.tuples(st.just("waits"), st.integers(1, 3), st.sampled_from([0.5, 5.0, 20.0])),
     st.tuples(st.just("checks"), names),
     st.tuples(st.just("lists"), st.sampled_from([m.ListRuns(1), m.ListAgents(1), m.Purge(1, 3.0)])),
@@ -52,7 +59,9 @@ class Chaos(Scene):
     """Plays events that make some sense, or none."""
 
     def __init__(self) -> None:
-        super().__init__(prepare_timeout=30, stop_slack=5, kept_runs=3, return_timeout=20)
+        super().__init__(
+            orphan_timeout=20.0, prepare_timeout=30, stop_slack=5, kept_runs=3, return_timeout=20
+        )
         self.submitted = 0
 
     def its_run(self, name: str) -> str:
@@ -78,11 +87,13 @@ class Chaos(Scene):
         else:
             self.registers(name, run_id)
 
-    def play_runs(self, agents: int) -> None:
+    def play_runs(self, agents: int, policy: str) -> None:
         for name in NAMES[:agents]:
             if name not in self.core.agents:
                 self.registers(name)
-        self.asks(submit(plan(agents, grace=1)), f"r{self.submitted}")
+        self.asks(
+            submit(plan(agents, grace=1, hits=(50,), on_agent_loss=policy)), f"r{self.submitted}"
+        )
         self.submitted += 1
 
     def play_waits(self, agents: int, patience: float) -> None:
@@ -117,11 +128,11 @@ class Chaos(Scene):
 
 
 @quick
-@given(st.lists(events, max_size=25))
-def test_every_run_ends_when_all_fall_silent(story):
+@given(st.lists(events, max_size=25), st.sampled_from(ON_AGENT_LOSS))
+def test_every_run_ends_when_all_fall_silent(story, policy):
     scene = Chaos()
     note("\n".join(map(str, story)))
-    scene.play("runs", 2)
+    scene.play("runs", 2, policy)
     for event in story:
         scene.play(*event)
     scene.passes(60)

@@ -31,6 +31,7 @@ def message(kind: type[m.Message], run_id: str = "r1", attempt: int = 1) -> m.Me
         m.Register: m.Register("a", "host", 1, 1, "0.1.0", run_id, attempt),
         m.Ready: m.Ready(run, ("w",)),
         m.CannotRun: m.CannotRun(run, 2, "no such test"),
+        m.Extended: m.Extended(run, 1, ("x",)),
         m.Report: m.Report(run, "w", 1, Tally()),
         m.Finished: m.Finished(run),
         m.Bye: m.Bye(),
@@ -41,6 +42,7 @@ def message(kind: type[m.Message], run_id: str = "r1", attempt: int = 1) -> m.Me
         m.WhoAreYou: m.WhoAreYou(),
         m.Prepare: m.Prepare(run, PLAN, "digest", b""),
         m.Start: m.Start(run, 0.1),
+        m.Extend: m.Extend(run, 1, PLAN),
         m.StopLoad: m.StopLoad(run, 1.0),
         m.Acknowledge: m.Acknowledge(run, "w", 1),
         m.Release: m.Release(run),
@@ -514,8 +516,8 @@ def test_another_run_is_not_disturbed_by_what_was_late_of_the_first():
 
 #: One registration and one run, without a break.
 OF_ONE_RUN = {
-    AGENT: (m.Heartbeat, m.Ready, m.CannotRun, m.Report, m.Finished),
-    BROKER: (m.Heartbeat, m.Start, m.StopLoad, m.Acknowledge, m.Release),
+    AGENT: (m.Heartbeat, m.Ready, m.CannotRun, m.Extended, m.Report, m.Finished),
+    BROKER: (m.Heartbeat, m.Start, m.Extend, m.StopLoad, m.Acknowledge, m.Release),
 }
 CHOICES = st.lists(
     st.tuples(st.sampled_from(["send", "get"]), st.sampled_from(Side), st.integers(0, 99)),

@@ -1,0 +1,164 @@
+"""Does anything grow?  A cluster at work for an hour, or for as long as there is.
+
+    python -m tests.benchmarks.soak [--minutes M] [--users N]
+
+Two agents carry out run after run for half of the time, each checked against what the target
+counted, then a single long run.  Memory, descriptors and threads of the broker, the agents and the
+workers are sampled every second; the table has the slope of each.  A slope is of the samples after
+the first third, by least squares: caches fill up first, and the broker keeps its last 100 runs.
+The exit code is 1 when a count is wrong or a descriptor is leaked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.e2e.cluster import Cluster, Runner, site
+from tests.e2e.stage import Stage
+from tests.e2e.targets import Target, serving
+
+INTERVAL = 1.0  #: seconds between samples
+SHORT = 2  #: seconds of each of the many runs
+_PAGE = os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+@dataclass
+class Process:
+    """What was seen of one process: ``(minutes, KB resident, descriptors, threads)`` each time."""
+
+    name: str
+    pid: int
+    samples: list[tuple[float, float, int, int]] = field(default_factory=list)
+
+    def sample(self, minutes: float) -> None:
+        """Look at it; one that is gone has nothing to show."""
+        at = Path(f"/proc/{self.pid}")
+        try:
+            resident = int((at / "statm").read_text().split()[1]) * _PAGE
+            fds, threads = len(os.listdir(at / "fd")), len(os.listdir(at / "task"))
+        except OSError:
+            return
+        self.samples.append((minutes, resident, fds, threads))
+
+    @property
+    def settled(self) -> list[tuple[float, float, int, int]]:
+        """The samples without the first third."""
+        return self.samples[len(self.samples) // 3 :]
+
+    @property
+    def slope(self) -> float:
+        """KB a minute."""
+        return slope([(minutes, resident) for minutes, resident, _, _ in self.settled])
+
+    def row(self) -> str:
+        """A line of the table."""
+        first, last = self.settled[0], self.settled[-1]
+        return (
+            f"{self.name:<22} {first[1]:>9,.0f} {last[1]:>9,.0f} {self.slope:>+10.1f}"
+            f" {first[2]:>6} {last[2]:>6} {first[3]:>7} {last[3]:>5}"
+        )
+
+
+def slope(points: Iterable[tuple[float, float]]) -> float:
+    """The slope of the line through some points, by least squares; 0 for fewer than two."""
+    points = list(points)
+    if len(points) < 2:
+        return 0.0
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+
+
+class Soak:
+    """A cluster that is watched at work."""
+
+    def __init__(self, stage: Stage, target: Target, users: int) -> None:
+        self._cluster = Cluster(stage, 2)
+        self._target = target
+        self._options = ("test_slow", "-u", users, "--server-url", target.url)
+        daemons = [self._cluster.broker, *self._cluster.agents]
+        self.daemons = [Process(daemon.name, daemon.pid) for daemon in daemons]
+        self.workers: list[Process] = []
+        self._began = time.monotonic()
+        self.runs = self.wrong = self._counted = 0
+
+    @property
+    def minutes(self) -> float:
+        """How long it has lasted."""
+        return (time.monotonic() - self._began) / 60
+
+    def many_runs(self, until: float) -> None:
+        """Run after run, until so many minutes have passed."""
+        while self.minutes < until:
+            self._watch(self._cluster.start(*self._options, "-d", SHORT))
+
+    def long_run(self, until: float) -> None:
+        """One run, with its workers."""
+        runner = self._cluster.start(*self._options, "-d", max(5, (until - self.minutes) * 60))
+        self._cluster.broker.says(" started on ", times=self.runs + 1)
+        for agent in self._cluster.agents:
+            self.workers += [Process(f"worker of {agent.name}", pid) for pid in agent.workers]
+        self._watch(runner)
+
+    def _watch(self, runner: Runner) -> None:
+        before = self._counted
+        while runner.process.code is None:
+            for process in (*self.daemons, *self.workers):
+                process.sample(self.minutes)
+            time.sleep(INTERVAL)
+        result = runner.wait()
+        self.runs += 1
+        if result.code != 0 or result.hits != self._target.hits - before:
+            self.wrong += 1
+            print(f"run {self.runs}: exit code {result.code}, {result.hits} hits counted, "
+                  f"{self._target.hits - before} served")  # fmt: skip
+        self._counted = self._target.hits
+
+    @property
+    def leaks(self) -> list[str]:
+        """The daemons that had more descriptors in the end than when they had settled."""
+        return [p.name for p in self.daemons if p.settled and p.settled[-1][2] > _usual(p)]
+
+
+def _usual(process: Process) -> int:
+    """The most descriptors in the first half of the time: some are open only during a run."""
+    return max(fds for _, _, fds, _ in process.samples[: len(process.samples) // 2])
+
+
+def main(argv: list[str]) -> int:
+    """Soak; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--users", type=int, default=20)
+    options = parser.parse_args(argv)
+    stage = Stage()
+    try:
+        with serving() as target:
+            stage.write("test_slow.py", site("/slow/0.05"))
+            soak = Soak(stage, target, options.users)
+            soak.many_runs(options.minutes / 2)
+            soak.long_run(options.minutes)
+            stage.end()
+    finally:
+        stage.clear()
+    print(f"{soak.runs} runs in {soak.minutes:.1f} minutes, {target.hits:,} hits, "
+          f"{soak.wrong} runs with a wrong count")  # fmt: skip
+    print(f"{'':<22} {'KB then':>9} {'KB now':>9} {'KB/minute':>10} {'fds':>6} {'now':>6}"
+          f" {'threads':>7} {'now':>5}")  # fmt: skip
+    for process in (*soak.daemons, *soak.workers):
+        if process.samples:
+            print(process.row())
+    for name in soak.leaks:
+        print(f"{name} has leaked descriptors")
+    return 1 if soak.wrong or soak.leaks else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,480 @@
+"""What goes wrong in the middle of a run, each against a target that counts.
+
+The result is exactly what the target counted, or it names the loss with bounds that contain it; and
+the exit code tells.  ``docs/faults.rst`` is what these tests prove, in words.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import resource
+import signal
+import time
+
+import pytest
+
+from tests.e2e.cluster import SITE, Cluster, Result, Runner, site
+from tests.e2e.stage import Process, Stage
+from tests.e2e.targets import Target
+from tests.e2e.waiting import until
+
+USERS = 10
+QUICK = ("--agent-timeout", 2)  #: a broker that misses its agents soon
+LOYAL = ("--orphan-timeout", 6)  #: agents that keep up their load for longer than that
+BRIEF = ("--orphan-timeout", 2)
+
+
+def quick_cluster(
+    stage: Stage, agents: int = 2, patience: tuple[object, ...] = LOYAL, **settings: object
+) -> Cluster:
+    return Cluster(stage, agents, broker_options=QUICK, agent_options=patience, **settings)
+
+
+def under_load(target: Target, hits: int = 200) -> None:
+    """Wait until the target has served some hits more."""
+    wanted = target.hits + hits
+    until(lambda: target.hits >= wanted, f"{hits} hits more")
+
+
+def is_exact(result: Result, target: Target) -> bool:
+    return result.hits == target.hits and not any(
+        agent["unknown"] for agent in result.summary["agents"]
+    )
+
+
+def is_bounded(result: Result, target: Target) -> bool:
+    """Whether what the target counted lies between what is known and what may be missing."""
+    unknown = [agent["unknown"] for agent in result.summary["agents"]]
+    if result.hits > target.hits:
+        return False
+    return None in unknown or target.hits <= result.hits + sum(unknown)
+
+
+def most_unknown(result: Result) -> int:
+    """The most tests, of one hit each, that the result says were run and are not counted."""
+    (most,) = re.findall(
+        r"may have run up to ([\d,]+) tests", "\n".join(result.summary["warnings"])
+    )
+    return int(most.replace(",", ""))
+
+
+def stop_for(processes: list[Process], seconds: float) -> None:
+    """Have processes not run for some time."""
+    for process in processes:
+        process.signal(signal.SIGSTOP)
+    time.sleep(seconds)  # the fault itself, not a way to wait for something
+    for process in processes:
+        process.signal(signal.SIGCONT)
+
+
+def pause_workers(workers: list[int], seconds: float) -> None:
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)  # the fault itself
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+
+
+# -- what the loss of an agent means ---------------------------------------------------------------
+
+
+def test_what_a_killed_agent_had_left_is_done_by_the_other(stage: Stage, target: Target) -> None:
+    """By hits: the result has as many tests as were planned; the target may have seen some more."""
+    stage.write("test_site.py", SITE)
+    cluster = quick_cluster(stage, patience=BRIEF)
+    runner = cluster.start(
+        *("test_site", "-u", USERS, "--hits", 600, "--on-agent-loss", "redistribute"),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    cluster.agents[0].signal(signal.SIGKILL)
+    result = runner.wait()
+    assert result.code == 4
+    assert result.tests["success"] == result.summary["tests"]["finished"] == 2 * USERS * 600
+    assert result.hits == 2 * USERS * 600
+    assert is_bounded(result, target)
+    assert target.hits <= result.hits + most_unknown(result)
+    assert sorted(agent["state"] for agent in result.summary["agents"]) == ["ended", "lost"]
+    assert f"-{cluster.agents[0].pid}-" in result.summary["warnings"][0]
+    assert " went to " in result.summary["warnings"][0]
+
+
+def test_what_an_agent_that_leaves_had_left_is_done_by_the_others(
+    stage: Stage, target: Target
+) -> None:
+    """It reports to the end, so that all is known: every test is done, and the exit code is 0."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 3)
+    runner = cluster.start(
+        *("test_site", "-u", USERS, "--hits", 300, "--on-agent-loss", "redistribute"),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    assert cluster.agents[0].terminate() == 0
+    result = runner.wait()
+    assert result.summary["status"] == "finished"
+    assert result.code == 0
+    assert result.tests["success"] == 3 * USERS * 300
+    assert is_exact(result, target)
+
+
+def test_users_of_a_lost_agent_are_taken_over_for_the_time_that_is_left(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_slow.py", site("/slow/0.05"))
+    cluster = quick_cluster(stage, patience=BRIEF)
+    runner = cluster.start(
+        *("test_slow", "-u", USERS, "-d", 8, "--on-agent-loss", "redistribute"),
+        *("--server-url", target.url),
+    )
+    under_load(target, 20)
+    cluster.agents[0].signal(signal.SIGKILL)
+    cluster.agents[1].says("taking over 1 agent x 10 users for ")
+    result = runner.wait()
+    assert result.code == 4
+    assert is_bounded(result, target)
+    kept = next(a for a in result.summary["agents"] if a["state"] == "ended")
+    assert kept["workers"] == 2
+    assert result.summary["duration"] < 8 + 5
+
+
+def test_a_run_is_stopped_when_an_agent_is_lost_if_the_plan_says_so(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_site.py", SITE)
+    cluster = quick_cluster(stage, patience=BRIEF)
+    runner = cluster.start(
+        *("test_site", "-u", USERS, "--hits", 1_000_000, "--on-agent-loss", "abort"),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    cluster.agents[0].signal(signal.SIGKILL)
+    result = runner.wait()
+    assert result.code == 4
+    assert is_bounded(result, target)
+    first = result.summary["warnings"][0]
+    assert first.startswith("The run was stopped, because agent ")
+    assert f"Warning: {first[:40]}" in result.out
+
+
+# -- workers, agents and brokers that are not run for some time ------------------------------------
+
+
+@pytest.mark.parametrize("agents", [0, 2], ids=["here", "on a cluster"])
+def test_a_worker_that_is_stopped_for_a_while_loses_nothing(
+    stage: Stage, target: Target, agents: int
+) -> None:
+    """Its times are not the target's doing, and the result says that."""
+    stage.write("test_site.py", SITE)
+    options = ("test_site", "-u", USERS, "--hits", 400, "--server-url", target.url)
+    if agents:
+        cluster = quick_cluster(stage)
+        runner = cluster.start(*options)
+        victim = cluster.agents[0]
+    else:
+        runner = Runner(stage, *options, "--workers", 2)
+        victim = runner.process
+    under_load(target)
+    pause_workers(victim.workers[:1], 3)
+    result = runner.wait()
+    assert result.code == 0
+    assert result.tests["success"] == max(agents, 1) * USERS * 400
+    assert is_exact(result, target)
+    (warning,) = result.summary["warnings"]
+    assert warning.startswith("The machine did not run a worker for ")
+
+
+@pytest.mark.parametrize("policy", ["continue", "redistribute"])
+def test_an_agent_that_is_stopped_for_longer_than_the_broker_waits_is_exact_when_it_is_back(
+    stage: Stage, target: Target, policy: str
+) -> None:
+    """Its workers go on meanwhile; what they did is reported late, and counted once."""
+    stage.write("test_slow.py", site("/slow/0.05"))
+    cluster = quick_cluster(stage, patience=("--orphan-timeout", 30))
+    runner = cluster.start(
+        *("test_slow", "-u", USERS, "--hits", 200, "--on-agent-loss", policy),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    cluster.agents[0].signal(signal.SIGSTOP)
+    cluster.broker.says(f"-{cluster.agents[0].pid}-", times=2)
+    cluster.broker.says("is lost: silent for")
+    cluster.agents[0].signal(signal.SIGCONT)
+    result = runner.wait()
+    assert result.code == 0
+    assert is_exact(result, target)
+    done = result.tests["success"]
+    assert done == 2 * USERS * 200 if policy == "continue" else done >= 2 * USERS * 200
+
+
+def test_a_broker_that_is_stopped_for_a_while_takes_nobody_for_dead(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_slow.py", site("/slow/0.05"))
+    cluster = quick_cluster(stage, patience=("--orphan-timeout", 30))
+    options = ("test_slow", "-u", USERS, "--hits", 120, "--server-url", target.url)
+    runner = cluster.start(*options)
+    under_load(target)
+    stop_for([cluster.broker], 4)
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 2 * USERS * 120
+    assert "is lost" not in cluster.broker.err
+
+
+def test_a_console_that_is_stopped_shows_the_right_numbers_when_it_goes_on(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 2)
+    options = ("test_site", "-u", USERS, "--hits", 300, "--server-url", target.url)
+    runner = cluster.start(*options)
+    under_load(target)
+    runner.process.signal(signal.SIGSTOP)
+    cluster.broker.says("ended: finished")  # while nobody looks
+    runner.process.signal(signal.SIGCONT)
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 2 * USERS * 300
+
+
+# -- coming and going ------------------------------------------------------------------------------
+
+
+def test_an_agent_that_is_restarted_in_mid_run_is_there_for_the_next(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_site.py", SITE)
+    cluster = quick_cluster(stage, patience=BRIEF)
+    options = ("test_site", "-u", USERS, "--server-url", target.url)
+    runner = cluster.start(*options, "--hits", 300)
+    under_load(target)
+    cluster.agents[0].signal(signal.SIGKILL)
+    new = cluster.start_agent()
+    new.says("Registered with the broker")
+    result = runner.wait()
+    assert result.code == 4
+    assert is_bounded(result, target)
+    assert target.hits <= result.hits + most_unknown(result)
+    assert not any(f"-{new.pid}-" in agent["agent_id"] for agent in result.summary["agents"])
+    before = target.hits
+    again = cluster.run(*options, "--hits", 5)
+    assert (again.code, again.hits) == (0, 2 * USERS * 5)
+    assert target.hits - before == again.hits
+
+
+def test_an_agent_that_joins_in_mid_run_is_idle_until_the_next(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage, 1)
+    options = ("test_gate", "-u", 2, "--hits", 5, "--server-url", target.url)
+    runner = cluster.start(*options)
+    until(lambda: target.hits == 2, "all users at the gate")
+    cluster.agents.append(cluster.start_agent())
+    cluster.broker.says("2 in all")
+    target.open_gate()
+    result = runner.wait()
+    assert (result.code, result.hits, len(result.summary["agents"])) == (0, 10, 1)
+    again = cluster.run(*options)
+    assert (again.code, again.hits, len(again.summary["agents"])) == (0, 20, 2)
+    assert target.hits == 30
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["ipc", "tcp"])
+def test_a_second_broker_at_the_same_place_leaves_the_first_unhurt(
+    stage: Stage, target: Target, tcp: bool
+) -> None:
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage, 1, tcp=tcp)
+    options = ("test_gate", "-u", 2, "--hits", 5, "--server-url", target.url)
+    runner = cluster.start(*options)
+    until(lambda: target.hits == 2, "all users at the gate")
+    names = ("frontend", "backend", "publisher")
+    taken = [cluster.frontend, cluster.backend, cluster.publisher]
+    places = [o for name, at in zip(names, taken, strict=True) for o in (f"--{name}", at)]
+    second = stage.start("broker", "loads-broker", *places)
+    assert second.wait() == 5
+    assert "nother broker" in second.err
+    assert "Traceback" not in second.err
+    target.open_gate()
+    result = runner.wait()
+    assert (result.code, result.hits, target.hits) == (0, 10, 10)
+
+
+def test_a_stopped_run_that_lost_an_agent_names_it(stage: Stage, target: Target) -> None:
+    """130, because somebody stopped it; the loss is in its warnings all the same."""
+    stage.write("test_site.py", SITE)
+    cluster = quick_cluster(stage)
+    runner = cluster.start("test_site", "-u", USERS, "-d", 60, "--server-url", target.url)
+    under_load(target)
+    cluster.agents[0].signal(signal.SIGKILL)
+    cluster.broker.says("is lost: silent for")
+    runner.process.signal(signal.SIGINT)
+    result = runner.wait()
+    assert (result.code, result.summary["status"]) == (130, "stopped")
+    assert is_bounded(result, target)
+    assert any("was silent for" in warning for warning in result.summary["warnings"])
+
+
+# -- a headless cluster ----------------------------------------------------------------------------
+
+
+def test_an_orphaned_agent_stops_its_load_and_tells_all_when_its_broker_is_back(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_site.py", SITE)
+    cluster = quick_cluster(stage, 2, BRIEF)
+    options = ("test_site", "-u", USERS, "--hits", 1_000_000, "--server-url", target.url)
+    runner = cluster.start(*options)
+    under_load(target)
+    cluster.broker.signal(signal.SIGSTOP)
+    for agent in cluster.agents:
+        agent.says("The load is stopped: orphaned, no word from the broker")
+        until(lambda agent=agent: not agent.workers, "the end of the workers")
+    served = target.hits
+    cluster.broker.signal(signal.SIGCONT)
+    result = runner.wait()
+    assert result.code == 4
+    assert is_exact(result, target)
+    assert target.hits == served
+    assert all("stopped early: orphaned" in warning for warning in result.summary["warnings"])
+
+
+# -- targets ---------------------------------------------------------------------------------------
+
+
+def test_a_target_that_is_down_is_data(stage: Stage, target: Target) -> None:
+    """Nobody listens: a hit that failed to connect is counted, and told apart."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage)
+    result = cluster.run("test_site", "-u", 2, "--hits", 5, "--server-url", "http://127.0.0.1:9")
+    assert result.code == 1
+    assert result.tests["errors"] == 10
+    assert sum(u["errors"] for u in result.summary["urls"]) == result.hits == 10
+    assert [list(url["status"]) for url in result.summary["urls"]] == [["refused"]]
+
+
+def test_a_target_that_accepts_and_never_answers_does_not_hold_up_the_end(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_hang.py", site("/hang"))
+    cluster = Cluster(stage, 2)
+    options = ("-u", USERS, "-d", 1, "--grace", 1, "--server-url", target.url)
+    result = cluster.run("test_hang", *options)
+    assert is_exact(result, target)
+    assert target.hits == result.tests["cut"] == 2 * USERS
+    assert result.summary["urls"][0]["status"] == {"cut": 2 * USERS}
+    assert result.code == 1  # nothing was tested
+
+
+def test_a_target_that_resets_is_counted_exactly(stage: Stage, target: Target) -> None:
+    stage.write("test_drop.py", site("/drop"))
+    cluster = Cluster(stage, 2)
+    result = cluster.run("test_drop", "-u", 5, "--hits", 20, "--server-url", target.url)
+    assert result.code == 1
+    assert is_exact(result, target)
+    assert target.hits == result.tests["errors"] == 200
+    (url,) = result.summary["urls"]
+    assert sum(url["status"].values()) == url["errors"] == 200
+
+
+# -- machines --------------------------------------------------------------------------------------
+
+
+def faketime() -> str:
+    """Where the library is that shifts a process's clocks."""
+    (found,) = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    return found
+
+
+@pytest.mark.needs("faketime")
+@pytest.mark.parametrize("offset", ["+1h", "-1h"])
+def test_the_clock_of_an_agent_may_be_an_hour_off(
+    stage: Stage, target: Target, offset: str
+) -> None:
+    """Delays and lengths of time travel, and times of day do not."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 1)
+    nowhere = stage.root / "nowhere"
+    clock = {"LD_PRELOAD": faketime(), "FAKETIME": offset}
+    odd = stage.start("agent", "loads-agent", "--workers", 1, cwd=nowhere, env=clock)
+    cluster.broker.says("2 in all")
+    cluster.agents.append(odd)
+    options = ("test_site", "-u", USERS, "-d", 2, "--server-url", target.url)
+    before = time.time()
+    result = cluster.run(*options)
+    assert result.code == 0
+    assert is_exact(result, target)
+    assert abs(result.summary["started"] - before) < 60
+    assert result.summary["duration"] < 30
+    assert all(agent["hits"] for agent in result.summary["agents"])
+
+
+def limit_descriptors(pid: int, number: int, for_good: bool = False) -> None:
+    """Limit a process; what it starts can raise that for itself, unless it is ``for_good``."""
+    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    limits = (number, number if for_good else most)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+def open_descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_a_worker_without_descriptors_counts_what_failed(stage: Stage, target: Target) -> None:
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage, 1)
+    agent = cluster.agents[0]
+    limit_descriptors(agent.pid, 64, for_good=True)
+    runner = cluster.start("test_gate", "-u", 100, "--hits", 2, "--server-url", target.url)
+    until(lambda: target.hits, "users at the gate")
+    run_id = cluster.broker.says(" started on ").split("Run ")[1].split()[0]
+    failing = lambda: cluster.view(run_id).tally.hits > 0  # noqa: E731
+    until(failing, "hits that fail for want of a descriptor")
+    target.open_gate()
+    result = runner.wait()
+    assert result.code == 1
+    assert sum(result.tests.values()) == 200
+    reached = sum(u["status"].get("200", 0) for u in result.summary["urls"])
+    assert reached == target.hits
+    assert any("open files" in f["message"] for f in result.summary["failures"])
+
+
+def test_an_agent_without_descriptors_says_so_and_the_next_run_is_exact(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 1)
+    agent = cluster.agents[0]
+    limit_descriptors(agent.pid, open_descriptors(agent.pid) + 1)
+    options = ("test_site", "-u", 2, "--hits", 5, "--server-url", target.url)
+    result = cluster.run(*options)
+    assert result.code == 4
+    assert "cannot start workers" in result.err
+    assert "ulimit" in result.err
+    assert "Traceback" not in agent.err
+    limit_descriptors(agent.pid, 256)
+    again = cluster.run(*options)
+    assert (again.code, again.hits, target.hits) == (0, 10, 10)
+
+
+def test_a_broker_without_descriptors_goes_on_with_whom_it_has(
+    stage: Stage, target: Target
+) -> None:
+    """Newcomers have to wait; a run that is on is not disturbed."""
+    stage.write("test_gate.py", site("/gate"))
+    cluster = Cluster(stage, 1, tcp=True)
+    runner = cluster.start("test_gate", "-u", 2, "--hits", 5, "--server-url", target.url)
+    until(lambda: target.hits == 2, "all users at the gate")
+    limit_descriptors(cluster.broker.pid, open_descriptors(cluster.broker.pid))
+    late = cluster.start_agent()
+    late.says("Still trying")
+    assert cluster.broker.code is None
+    target.open_gate()
+    result = runner.wait()
+    assert (result.code, result.hits, target.hits) == (0, 10, 10)
+    limit_descriptors(cluster.broker.pid, 256)
+    late.says("Registered with the broker")
