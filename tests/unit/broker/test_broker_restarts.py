@@ -257,15 +257,14 @@ def test_a_run_that_has_ended_is_answered_from_the_storage():
         assert answer.message.view == before
         assert answer.message.number > run.number
     stored = scene.storage.run("r1")
-    assert sorted(stored.parts) == [d.HISTORY, d.LEDGER, d.RESULT]
+    assert sorted(stored.parts) == [f"{d.HISTORY}00", d.LEDGER, d.RESULT]
     assert stored.deltas == ()
     kept = unpack(d.LedgerKept, stored.parts[d.LEDGER]).accounts
     assert [(a.source, a.last, a.ended, a.hits) for a in kept] == [
         ("a/0", 2, "finished", 3),
         ("a/1", 1, "finished", 0),
     ]
-    history = unpack(d.HistoryKept, stored.parts[d.HISTORY]).history
-    assert numbers(history) == dict.fromkeys(hits(1).series, 3)
+    assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
 
 
 def test_lists_and_prefixes_know_runs_that_are_in_the_storage_only():
@@ -409,6 +408,19 @@ def test_a_snapshot_stands_for_all_deltas():
     scene.restarts()
     assert accounts(scene.core.runs["r1"].ledger) == before
     assert numbers(scene.core.runs["r1"].history) == dict.fromkeys(hits(1).series, 14)
+
+
+def test_what_was_restored_from_deltas_is_in_the_next_snapshot():
+    scene = Scene()
+    scene.runs("a")
+    scene.says("a", report("a/0", 1, 3))
+    for _ in range(2):
+        scene.restarts()
+        scene.storage.write(scene.core.compact("r1"))
+    scene.restarts()
+    run = scene.core.runs["r1"]
+    assert run.ledger.total.hits == 3
+    assert numbers(run.history) == dict.fromkeys(hits(1).series, 3)
 
 
 def test_what_has_ended_or_is_unknown_has_no_snapshot():

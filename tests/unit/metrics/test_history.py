@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loads.metrics.history import MAX_SLOTS, History, Slot
+from loads.metrics.history import CHUNK, CHUNKS, MAX_SLOTS, History, Slot
 from loads.metrics.series import HIT, TEST, SeriesKey, Verdict
 from loads.metrics.tally import Tally
 from tests.unit.strategies import few, microseconds, quick, tallies
@@ -104,6 +104,26 @@ def test_nothing_is_lost(rows):
     for key in {key for _, tally in rows for key in tally.series}:
         wanted = sum(tally.series[key].count for _, tally in rows if key in tally.series)
         assert sum(slot.count for row, _, slot in made.rows() if row == key) == wanted
+
+
+@few
+@given(histories)
+def test_the_chunks_of_a_history_are_the_whole(made):
+    whole = History()
+    for number in range(CHUNKS):
+        whole.merge(made.chunk(number))
+    assert whole == made
+
+
+def test_only_chunks_that_changed_have_to_be_kept_again():
+    made = history((0, hits(1)), (CHUNK, hits(1)))
+    assert made.take_changed() == [0, 1]
+    assert made.take_changed() == []
+    made.add(CHUNK + 1, hits(1))
+    made.add(3 * CHUNK, hits(1))
+    assert made.take_changed() == [1, 3]
+    made.add(MAX_SLOTS, hits(1))
+    assert made.take_changed() == list(range(CHUNKS)), "all slots are wider now"
 
 
 @few
