@@ -410,14 +410,14 @@ def test_a_snapshot_stands_for_all_deltas():
     assert numbers(scene.core.runs["r1"].history) == dict.fromkeys(hits(1).series, 14)
 
 
-def test_what_was_restored_from_deltas_is_in_the_next_snapshot():
+def test_what_one_snapshot_held_is_in_the_next():
+    """Also what had not entered the history, because it was news when the first was made."""
     scene = Scene()
     scene.runs("a")
     scene.says("a", report("a/0", 1, 3))
-    for _ in range(2):
-        scene.restarts()
+    for _ in range(3):
         scene.storage.write(scene.core.compact("r1"))
-    scene.restarts()
+        scene.restarts()
     run = scene.core.runs["r1"]
     assert run.ledger.total.hits == 3
     assert numbers(run.history) == dict.fromkeys(hits(1).series, 3)
