@@ -46,10 +46,16 @@ class Archive:
 
     # -- keeping ---------------------------------------------------------------------------------
 
-    def note(self) -> None:
-        """Have whatever has changed about runs stored; their numbers are elsewhere."""
+    def note(self, states_only: bool = False) -> None:
+        """Have whatever has changed about runs stored; their numbers are elsewhere.
+
+        With ``states_only``, of runs that are in another state now.  What an agent says changes its
+        own part, and to store a run for each of its agents would take the square of their number.
+        """
         for run in self._book.runs.values():
             if run.is_sealed or run.is_check:
+                continue
+            if states_only and run.saved is not None and run.saved.state == run.state:
                 continue
             head = self._head(run)
             if head == run.saved:
