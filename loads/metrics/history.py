@@ -62,7 +62,10 @@ class Slot:
         return self.total / self.count if self.count else None
 
     def percentile(self, percent: float) -> int | None:
-        """The nearest-rank percentile in microseconds, at most 12.5 % too high."""
+        """The nearest-rank percentile in microseconds, at most 12.5 % too high.
+
+        What took over an hour counts as an hour.
+        """
         rank, seen = max(1.0, percent * self.count / 100 - 1e-9), 0
         for coarse in sorted(self.buckets):
             seen += self.buckets[coarse]
