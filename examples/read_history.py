@@ -7,7 +7,7 @@ The broker must not be running, or must have another database: it lets nobody el
 
 import sys
 
-from loads.broker.documents import HISTORY, Head, HistoryKept
+from loads.broker.documents import Head, history_in
 from loads.protocol.codec import unpack
 from loads.storage.registry import open_storage
 
@@ -19,7 +19,7 @@ def main() -> None:
             run = storage.run(heading.run_id)
             head = unpack(Head, heading.head)
             print(f"{head.run_id}: {head.plan.target}, {head.status}, {head.hits} hits")
-            for key, second, slot in unpack(HistoryKept, run.parts[HISTORY]).history.rows():
+            for key, second, slot in history_in(run.parts).rows():
                 p95 = slot.percentile(95) / 1000
                 print(
                     f"{second:5} s  {slot.count:7} {slot.errors:5} errors  p95 {p95:.1f} ms  "

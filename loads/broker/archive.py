@@ -22,9 +22,8 @@ from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
 from loads.errors import ExitCode, LoadsError
 from loads.ledger import Account, Delta
-from loads.metrics.history import History
+from loads.metrics.history import CHUNKS
 from loads.metrics.summary import RunView
-from loads.metrics.tally import Tally
 from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
 from loads.storage.base import (
@@ -47,10 +46,16 @@ class Archive:
 
     # -- keeping ---------------------------------------------------------------------------------
 
-    def note(self) -> None:
-        """Have whatever has changed about runs stored; their numbers are elsewhere."""
+    def note(self, states_only: bool = False) -> None:
+        """Have whatever has changed about runs stored; their numbers are elsewhere.
+
+        With ``states_only``, of runs that are in another state now.  What an agent says changes its
+        own part, and to store a run for each of its agents would take the square of their number.
+        """
         for run in self._book.runs.values():
             if run.is_sealed or run.is_check:
+                continue
+            if states_only and run.saved is not None and run.saved.state == run.state:
                 continue
             head = self._head(run)
             if head == run.saved:
@@ -117,9 +122,9 @@ class Archive:
             if run.saved is None:
                 continue
             records.append(_save(run.saved))
-            records += (
-                [*_final_parts(run), DropDeltas(run.run_id)] if run.is_sealed else _whole(run)
-            )
+            records.append(SavePart(run.run_id, d.BUNDLE, run.bundle))
+            records += _final_parts(run) if run.is_sealed else _whole(run)
+            records += [*_history(run, range(CHUNKS)), DropDeltas(run.run_id)]
         return records
 
     def warn(self, text: str) -> None:
@@ -258,16 +263,22 @@ def _save(head: d.Head) -> SaveRun:
 
 
 def _whole(run: Run) -> list[Record]:
-    """All parts of a run that goes on, in place of its deltas."""
-    history = History()
-    history.merge(run.history)
-    history.add(run.ledger.news.elapsed, run.ledger.news)
+    """All numbers of a run that goes on, in place of its deltas."""
     return [
-        SavePart(run.run_id, d.BUNDLE, run.bundle),
         SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=True))),
-        SavePart(run.run_id, d.HISTORY, pack(d.HistoryKept(history))),
+        *_history(run, run.history.take_changed()),
         DropDeltas(run.run_id),
     ]
+
+
+def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:
+    """Some chunks of a run's history, where those that are empty now are removed."""
+    parts = []
+    for number in chunks:
+        chunk = run.history.chunk(number)
+        body = pack(d.HistoryKept(chunk)) if chunk else b""
+        parts.append(SavePart(run.run_id, f"{d.HISTORY}{number:02}", body))
+    return parts
 
 
 def _final_parts(run: Run) -> list[SavePart]:
@@ -275,7 +286,7 @@ def _final_parts(run: Run) -> list[SavePart]:
     return [
         SavePart(run.run_id, d.BUNDLE, b""),
         SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=False))),
-        SavePart(run.run_id, d.HISTORY, pack(d.HistoryKept(run.history))),
+        *_history(run, run.history.take_changed()),
         SavePart(run.run_id, d.RESULT, pack(run.view(run.ledger.total))),
     ]
 
@@ -297,7 +308,7 @@ def _ledger(run: Run, with_numbers: bool) -> d.LedgerKept:
             )
             for source, account in run.ledger.accounts.items()
         ),
-        run.ledger.total if with_numbers else Tally(),
+        *((run.ledger.total, run.ledger.news) if with_numbers else ()),
     )
 
 
@@ -320,8 +331,8 @@ def _fill(run: Run, stored: StoredRun) -> None:
             for kept in ledger.accounts
         }
         run.ledger.begin_with(accounts, ledger.total)
-    if d.HISTORY in stored.parts:
-        run.history.merge(unpack(d.HistoryKept, stored.parts[d.HISTORY]).history)
+        run.history.add(ledger.news.elapsed, ledger.news)
+    run.history.merge(d.history_in(stored.parts))
     for part in run.parts.values():
         for worker in part.all_workers:
             run.ledger.expect(worker)

@@ -103,7 +103,7 @@ class Core:
             self._hear_storage(event)
         if not _changes_numbers_only(event):
             self._queue.serve()
-            self._archive.note()
+            self._archive.note(states_only=isinstance(event, FromAgent))
         return self.decided
 
     def restore(

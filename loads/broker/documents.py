@@ -6,16 +6,19 @@ later has a default, and one that is not known is ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from loads.metrics.history import History
 from loads.metrics.summary import State, Status
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
+from loads.protocol.codec import unpack
 
 #: The parts of a run in a storage: the test's files until it starts, the accounts of its workers,
-#: how its series went over time, and, when it has ended, the final view of it.
-BUNDLE, LEDGER, HISTORY, RESULT = "bundle", "ledger", "history", "result"
+#: and, when it has ended, the final view of it.
+BUNDLE, LEDGER, RESULT = "bundle", "ledger", "result"
+HISTORY = "history."  #: begins the names of the parts that hold how its series went over time
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,29 @@ class AccountKept:
 class LedgerKept:
     """The accounts of a run, up to the deltas that were dropped when this was saved.
 
-    ``total`` is empty once the run has ended: then it is in the result.
+    ``total`` is empty once the run has ended: then it is in the result.  ``news`` of it have not
+    entered the history.
     """
 
     accounts: tuple[AccountKept, ...]
     total: Tally = field(default_factory=Tally)
+    news: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True)
 class HistoryKept:
-    """The history of a run, up to the same deltas."""
+    """A chunk of the history of a run, up to the same deltas."""
 
     history: History
+
+
+def history_in(parts: Mapping[str, bytes]) -> History:
+    """The history that the parts of a run hold.
+
+    Raises :class:`RemoteProtocolError` when a part is damaged.
+    """
+    whole = History()
+    for name, body in parts.items():
+        if name.startswith(HISTORY):
+            whole.merge(unpack(HistoryKept, body).history)
+    return whole

@@ -16,7 +16,7 @@ from loads.storage.base import AddDelta, Record, SavePart, Storage, trim
 
 RETRY = 5.0  #: seconds between two attempts to write to a storage that has failed
 TIDY = 60.0  #: seconds between two looks at what is too old or too much
-COMPACT_AT = 4 << 20  #: bytes of deltas of a run that are worth a new snapshot of its ledger
+COMPACT_AT = 8 << 20  #: bytes of deltas of a run that are worth a new snapshot of its ledger
 
 log = logging.getLogger("loads.broker")
 

@@ -172,12 +172,26 @@ class Runs:
                     extension.failed = "it came back too late for that"
 
     def hand_over(self, agent: Agent) -> None:
-        """An agent is there that a run was to have when the broker ended; it may never have heard
-        of it.
+        """An agent is there, without the run that it had when the broker ended.
+
+        It may never have heard of that run, or have been released from it.
         """
-        for run in self._book.runs.values():
-            if run.state == "preparing" and run.awaited.pop(agent.agent_id, None) is not None:
+        for run in list(self._book.runs.values()):
+            if run.awaited.pop(agent.agent_id, None) is None:
+                continue
+            if run.state == "preparing":
                 self._book.tell(agent, m.Prepare(run.run_id, run.plan, run.digest, run.bundle))
+            else:
+                self._miss(run, run.parts[agent.agent_id], "has forgotten the run")
+
+    def _miss(self, run: Run, part: Part, why: str) -> None:
+        """An agent does not come back to its run; it may have been at the end of its part."""
+        accounts = [run.ledger.accounts[worker] for worker in part.workers]
+        if accounts and all(account.ended and not account.given_up for account in accounts):
+            run.close(part, "ended", "")
+            self._end_if_over(run)
+        else:
+            self._lose_part(run, part, f"agent {part.agent_id} {why}")
 
     def publish_all(self, run: Run) -> None:
         """Publish what was not yet, so that no later update holds a part of it."""
@@ -302,8 +316,7 @@ class Runs:
             part = run.parts[agent_id]
             if self._book.now >= until and not part.is_over:
                 del run.awaited[agent_id]
-                why = f"agent {agent_id} did not come back after the broker's restart"
-                self._lose_part(run, part, why)
+                self._miss(run, part, "did not come back after the broker's restart")
         return run.state == "ended"
 
     def _attend(self, run: Run) -> bool:

@@ -18,6 +18,8 @@ from loads.metrics.series import HIT, TEST, Series, SeriesKey, Verdict
 from loads.metrics.tally import Tally
 
 MAX_SLOTS = 900
+CHUNK = 60  #: slots that are packed together: those that are full need not be packed again
+CHUNKS = MAX_SLOTS // CHUNK
 COARSE_BITS = 4
 _LAST_SECOND = 1 << 40
 
@@ -60,7 +62,10 @@ class Slot:
         return self.total / self.count if self.count else None
 
     def percentile(self, percent: float) -> int | None:
-        """The nearest-rank percentile in microseconds, at most 12.5 % too high."""
+        """The nearest-rank percentile in microseconds, at most 12.5 % too high.
+
+        What took over an hour counts as an hour.
+        """
         rank, seen = max(1.0, percent * self.count / 100 - 1e-9), 0
         for coarse in sorted(self.buckets):
             seen += self.buckets[coarse]
@@ -100,13 +105,14 @@ class History:
     something is added to another.
     """
 
-    __slots__ = ("_gathered", "_gathered_at", "_lines", "width")
+    __slots__ = ("_changed", "_gathered", "_gathered_at", "_lines", "width")
 
     def __init__(self) -> None:
         self.width = 1
         self._lines: dict[SeriesKey, dict[int, Slot]] = {}
         self._gathered = Tally()
         self._gathered_at = 0
+        self._changed: set[int] = set()
 
     def add(self, second: float, tally: Tally) -> None:
         """Enter what was measured up to ``second`` of a run, and not entered before."""
@@ -139,6 +145,7 @@ class History:
 
     def _enter(self, key: SeriesKey, number: int, slot: Slot) -> None:
         if slot.buckets:
+            self._changed.add(number // CHUNK)
             self._lines.setdefault(key, {}).setdefault(number, Slot()).merge(slot)
 
     def _widen(self, width: int) -> None:
@@ -146,6 +153,7 @@ class History:
             return
         narrow, ratio = self.lines, width // self.width
         self.width, self._lines = width, {}
+        self._changed = set(range(CHUNKS))
         for key, slots in narrow.items():
             for number, slot in slots.items():
                 self._enter(key, number // ratio, slot)
@@ -158,6 +166,22 @@ class History:
 
     def __bool__(self) -> bool:
         return bool(self.lines)
+
+    def take_changed(self) -> list[int]:
+        """The numbers of the chunks that changed since this was last called."""
+        self._settle()
+        changed, self._changed = sorted(self._changed), set()
+        return changed
+
+    def chunk(self, number: int) -> History:
+        """A part of it: all chunks, merged in any order, are the whole."""
+        part = History()
+        part.width = self.width
+        for key, slots in self.lines.items():
+            for place in range(number * CHUNK, (number + 1) * CHUNK):
+                if place in slots:
+                    part._enter(key, place, slots[place])
+        return part
 
     def pack(self) -> list[Any]:
         """As plain data, the inverse of :meth:`unpack`."""

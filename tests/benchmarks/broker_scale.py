@@ -20,6 +20,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -308,20 +309,21 @@ def broker() -> Iterator[tuple[int, list[str]]]:
     """A broker on free ports of the loopback interface: its process id and its endpoints."""
     options = ("--frontend", "--backend", "--publisher")
     endpoints = [word for option in options for word in (option, "tcp://127.0.0.1:0")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loads.cli.broker", *endpoints],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "LOADS_RUNTIME_DIR": "/nonexistent"},
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        yield process.pid, line.split()[3:]
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="loads-bench-") as home:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loads.cli.broker", *endpoints],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "LOADS_RUNTIME_DIR": "/nonexistent", "LOADS_HOME": home},
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            yield process.pid, line.split()[3:]
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from loads.broker import documents as d
-from loads.broker.actions import Removed, StorageFailed, StorageWorks, Store
+from loads.broker.actions import Removed, StorageFailed, StorageWorks, Store, Tick
 from loads.broker.state import Run
 from loads.ledger import Ledger
 from loads.metrics.history import History
@@ -151,6 +151,53 @@ def test_agents_that_do_not_come_back_are_lost():
     assert [agent.unknown for agent in view.agents] == [None, 0]
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_an_agent_that_was_released_just_before_is_not_lost(comes_back):
+    """The broker had told it so, and was killed before it had written that down."""
+    scene = Scene(return_timeout=5)
+    scene.runs("a", "b")
+    scene.passes(1, "a", "b")
+    scene.ends("a")
+    scene.restarts()
+    assert scene.core.runs["r1"].parts["a"].state == "running"
+    scene.reconnects("b", "r1")
+    scene.says("b", ready("b"))
+    if comes_back:
+        scene.reconnects("a")
+    else:
+        scene.passes(6, "b")
+    assert scene.core.runs["r1"].parts["a"].state == "ended"
+    scene.ends("b")
+    assert scene.core.runs["r1"].status == "finished"
+
+
+def test_an_agent_that_has_forgotten_its_run_is_lost():
+    scene = Scene()
+    scene.runs("a")
+    scene.restarts()
+    scene.reconnects("a")
+    run = scene.core.runs["r1"]
+    assert run.status == "incomplete"
+    assert "agent a has forgotten the run" in run.view(hits(0)).warnings[0]
+
+
+def test_a_run_is_not_stored_for_each_of_its_agents():
+    scene = Scene()
+    names = [f"a{number}" for number in range(20)]
+    scene.prepares(*names)
+    heads = []
+    write = scene.storage.write
+    scene.storage.write = lambda records: (heads.extend(records), write(records))
+    for name in names[1:]:
+        scene.says(name, ready(name))
+    assert heads == []
+    scene.passes(1, *names)
+    assert len(heads) == 1
+    scene.says(names[0], ready(names[0]))
+    assert scene.core.runs["r1"].state == "running"
+    assert scene.storage.run("r1").heading.head == heads[1].head
+
+
 def test_an_agent_that_comes_back_too_late_is_taken_in_again():
     scene = Scene(return_timeout=5)
     scene.runs("a", "b")
@@ -257,15 +304,14 @@ def test_a_run_that_has_ended_is_answered_from_the_storage():
         assert answer.message.view == before
         assert answer.message.number > run.number
     stored = scene.storage.run("r1")
-    assert sorted(stored.parts) == [d.HISTORY, d.LEDGER, d.RESULT]
+    assert sorted(stored.parts) == [f"{d.HISTORY}00", d.LEDGER, d.RESULT]
     assert stored.deltas == ()
     kept = unpack(d.LedgerKept, stored.parts[d.LEDGER]).accounts
     assert [(a.source, a.last, a.ended, a.hits) for a in kept] == [
         ("a/0", 2, "finished", 3),
         ("a/1", 1, "finished", 0),
     ]
-    history = unpack(d.HistoryKept, stored.parts[d.HISTORY]).history
-    assert numbers(history) == dict.fromkeys(hits(1).series, 3)
+    assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
 
 
 def test_lists_and_prefixes_know_runs_that_are_in_the_storage_only():
@@ -411,6 +457,19 @@ def test_a_snapshot_stands_for_all_deltas():
     assert numbers(scene.core.runs["r1"].history) == dict.fromkeys(hits(1).series, 14)
 
 
+def test_what_one_snapshot_held_is_in_the_next():
+    """Also what had not entered the history, because it was news when the first was made."""
+    scene = Scene()
+    scene.runs("a")
+    scene.says("a", report("a/0", 1, 3))
+    for _ in range(3):
+        scene.storage.write(scene.core.compact("r1"))
+        scene.restarts()
+    run = scene.core.runs["r1"]
+    assert run.ledger.total.hits == 3
+    assert numbers(run.history) == dict.fromkeys(hits(1).series, 3)
+
+
 def test_what_has_ended_or_is_unknown_has_no_snapshot():
     scene = Scene()
     scene.runs("a")
@@ -453,6 +512,7 @@ def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted):
         if number == compacted:
             for run_id in scene.core.runs:
                 scene.storage.write(scene.core.compact(run_id))
+    scene.feed(Tick())
     before = {run_id: run for run_id, run in scene.core.runs.items() if not run.is_check}
     scene.restarts()
     going = {run_id: run for run_id, run in before.items() if run.state != "ended"}

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loads.metrics.history import MAX_SLOTS, History, Slot
+from loads.metrics.histogram import MAX_VALUE
+from loads.metrics.history import CHUNK, CHUNKS, MAX_SLOTS, History, Slot
 from loads.metrics.series import HIT, TEST, SeriesKey, Verdict
 from loads.metrics.tally import Tally
-from tests.unit.strategies import few, microseconds, quick, tallies
+from tests.unit.strategies import few, quick, tallies
 
 HOME = SeriesKey(HIT, "http://host/", "GET")
 
@@ -62,8 +63,11 @@ def test_an_empty_tally_leaves_no_trace():
     assert not history((5, Tally()))
 
 
+within_an_hour = st.integers(0, 300) | st.integers(0, MAX_VALUE)
+
+
 @quick
-@given(st.lists(microseconds, min_size=1, max_size=50), st.sampled_from([0, 50, 90, 99, 100]))
+@given(st.lists(within_an_hour, min_size=1, max_size=50), st.sampled_from([0, 50, 90, 99, 100]))
 def test_percentiles_are_close(latencies, percent):
     tally = hits(*latencies)
     ((_, _, slot),) = history((0, tally)).rows()
@@ -104,6 +108,26 @@ def test_nothing_is_lost(rows):
     for key in {key for _, tally in rows for key in tally.series}:
         wanted = sum(tally.series[key].count for _, tally in rows if key in tally.series)
         assert sum(slot.count for row, _, slot in made.rows() if row == key) == wanted
+
+
+@few
+@given(histories)
+def test_the_chunks_of_a_history_are_the_whole(made):
+    whole = History()
+    for number in range(CHUNKS):
+        whole.merge(made.chunk(number))
+    assert whole == made
+
+
+def test_only_chunks_that_changed_have_to_be_kept_again():
+    made = history((0, hits(1)), (CHUNK, hits(1)))
+    assert made.take_changed() == [0, 1]
+    assert made.take_changed() == []
+    made.add(CHUNK + 1, hits(1))
+    made.add(3 * CHUNK, hits(1))
+    assert made.take_changed() == [1, 3]
+    made.add(MAX_SLOTS, hits(1))
+    assert made.take_changed() == list(range(CHUNKS)), "all slots are wider now"
 
 
 @few
