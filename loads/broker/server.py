@@ -27,6 +27,7 @@ from loads.broker.core import Core, Settings
 from loads.broker.keeper import Keeper
 from loads.clock import Clock
 from loads.errors import RemoteProtocolError
+from loads.metrics import columns as _columns  # noqa: F401 - now, and not at the first report
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
 from loads.storage.memory import MemoryStorage
