@@ -41,6 +41,7 @@ from loads.transport.reactor import Reactor
 from loads.transport.sockets import Publisher, Router
 
 TICK = 0.1  #: seconds
+REST = 0.01  #: seconds from one look at the sockets to the next
 GARBAGE_INTERVAL = 60.0  #: seconds between two lines about garbage
 BATCH = 100  #: messages of one socket before the others have their turn
 
@@ -99,7 +100,7 @@ class Server:
     def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT; ``started`` is called when that begins."""
         descriptors.raise_limit()  # one for each agent and each console
-        with Reactor(self._clock) as reactor:
+        with Reactor(self._clock, REST) as reactor:
             reactor.on_readable(self._frontend, self._read_frontend)
             reactor.on_readable(self._backend, self._read_backend)
             reactor.every(TICK, self._tick)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -22,8 +23,13 @@ class Reactor:
     manager, it puts back the signal handlers that it found.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rest: float = 0.0) -> None:
+        """Rounds begin at least ``rest`` seconds apart, so that under load each has much to do.
+
+        To wake up for every single message costs more than to handle it.
+        """
         self._clock = clock
+        self._rest = rest
         self._poller = zmq.Poller()
         self._readers: dict[Any, Callable[[], None]] = {}
         self._timers: list[list[Any]] = []  # [due, interval, callback]
@@ -96,7 +102,9 @@ class Reactor:
         """Go on until :meth:`stop`."""
         self._running = True
         while self._running:
-            for source, _ in self._poller.poll(self._until_next_timer()):
+            ready = self._poller.poll(self._until_next_timer())
+            began = self._clock.monotonic()
+            for source, _ in ready:
                 if self._running and source in self._readers:
                     self._readers[source]()
             now = self._clock.monotonic()
@@ -105,6 +113,9 @@ class Reactor:
                 if self._running and now >= due:
                     timer[0] = max(due + interval, now)
                     callback()
+            left = began + self._rest - self._clock.monotonic()
+            if self._running and left > 0:
+                time.sleep(left)
 
     def _until_next_timer(self) -> int | None:
         """Milliseconds until the next timer is due, rounded up so as not to spin."""

@@ -20,7 +20,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import zmq
@@ -305,17 +305,21 @@ def subscriber(publisher: str, run_id: str) -> zmq.Socket[bytes]:
 
 
 @contextmanager
-def broker() -> Iterator[tuple[int, list[str]]]:
-    """A broker on free ports of the loopback interface: its process id and its endpoints."""
+def broker(stores: bool) -> Iterator[tuple[int, list[str]]]:
+    """A broker on free ports of the loopback interface: its process id and its endpoints.
+
+    It keeps its runs in a file that is removed with it, or in memory only.
+    """
     options = ("--frontend", "--backend", "--publisher")
     endpoints = [word for option in options for word in (option, "tcp://127.0.0.1:0")]
-    with tempfile.TemporaryDirectory(prefix="loads-bench-") as home:
+    with TemporaryDirectory() as home:
+        database = f"{home}/broker.db" if stores else "memory:"
         process = subprocess.Popen(
-            [sys.executable, "-m", "loads.cli.broker", *endpoints],
+            [sys.executable, "-m", "loads.cli.broker", "--db", database, *endpoints],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "LOADS_RUNTIME_DIR": "/nonexistent", "LOADS_HOME": home},
+            env={**os.environ, "LOADS_HOME": home, "LOADS_RUNTIME_DIR": home},
         )
         try:
             assert process.stdout is not None
@@ -364,10 +368,12 @@ def hear(pipe: Connection) -> Any:
     return pipe.recv()
 
 
-def measure(agents: int, consoles: int, seconds: float, series: int, rate: int) -> Figures:
+def measure(
+    agents: int, consoles: int, seconds: float, series: int, rate: int, stores: bool
+) -> Figures:
     """One size of cluster."""
     seed = 8
-    with broker() as (pid, (frontend, backend, publisher)):
+    with broker(stores) as (pid, (frontend, backend, publisher)):
         arguments = (backend, agents, seconds, series, rate, seed)
         with player(play_agents, *arguments) as fleet:
             hear(fleet)
@@ -473,13 +479,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--series", type=int, default=SERIES)
     parser.add_argument("--rate", type=int, default=RATE, help="hits per second of one agent")
+    parser.add_argument("--store", action="store_true", help="have the broker keep it in a file")
     parser.add_argument("--json", metavar="PATH", help="write the figures there as well")
     options = parser.parse_args(argv)
     descriptors.raise_limit()
     figures = []
     for agents in options.agents:
         for consoles in options.consoles:
-            found = measure(agents, consoles, options.seconds, options.series, options.rate)
+            found = measure(
+                agents, consoles, options.seconds, options.series, options.rate, options.store
+            )
             figures.append(found)
             print(table([found]), file=sys.stderr)
     print(table(figures))

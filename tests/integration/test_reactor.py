@@ -153,3 +153,19 @@ def test_handlers_are_put_back() -> None:
         assert signal.getsignal(signal.SIGUSR1) != before
     assert signal.getsignal(signal.SIGUSR1) == before
     assert signal.set_wakeup_fd(-1) == wakeup
+
+
+def test_a_loop_that_rests_misses_nothing_and_ends_on_a_signal(pipe: tuple[int, int]) -> None:
+    got: list[bytes] = []
+    with Reactor(SystemClock(), rest=0.01) as reactor:
+
+        def read() -> None:
+            got.append(os.read(pipe[0], 1))
+            if len(got) == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        reactor.on_readable(pipe[0], read)
+        reactor.on_signal(signal.SIGTERM, reactor.stop)
+        os.write(pipe[1], b"abc")
+        reactor.run()
+    assert got == [b"a", b"b", b"c"]
