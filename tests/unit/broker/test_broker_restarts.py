@@ -15,6 +15,7 @@ from loads.broker.state import Run
 from loads.ledger import Ledger
 from loads.metrics.history import History
 from loads.metrics.summary import RunView
+from loads.plan import ON_AGENT_LOSS
 from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
 from loads.protocol.dialogue import State
@@ -52,10 +53,17 @@ def numbers(history: History) -> dict:
 def essence(run: Run) -> tuple:
     """What a restart may not change of a run that goes on."""
     parts = {
-        part.agent_id: (part.host, part.workers, "open" if not part.is_over else part.state)
+        part.agent_id: (
+            part.host,
+            part.workers,
+            "open" if not part.is_over else part.state,
+            part.extensions,
+            part.handed_over,
+        )
         for part in run.parts.values()
     }
-    return run.plan, run.state, run.status, run.stop_asked, run.deadline, run.started, parts
+    said = run.aborted, run.remarks
+    return said, run.plan, run.state, run.status, run.stop_asked, run.deadline, run.started, parts
 
 
 # -- a run that goes on --------------------------------------------------------------------------
@@ -396,7 +404,7 @@ def test_a_storage_that_missed_reports_makes_a_run_incomplete_and_not_endless():
     assert run.status == "incomplete"
     assert run.ledger.total.hits == 6
     view = run.view(hits(0))
-    assert view.warnings == ("a/0 made 2 reports that the broker has lost",)
+    assert "a/0 made 2 reports that the broker has lost" in view.warnings
     assert view.agents[0].unknown is None
 
 
@@ -501,12 +509,12 @@ def test_fields_of_a_newer_version_are_ignored_and_missing_ones_have_defaults():
 
 
 @quick
-@given(st.lists(events, max_size=20), st.integers(0, 20))
-def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted):
+@given(st.lists(events, max_size=20), st.integers(0, 20), st.sampled_from(ON_AGENT_LOSS))
+def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted, policy):
     """After any story: the same runs, ledgers, histories and results."""
     scene = Chaos()
     note("\n".join(map(str, story)))
-    scene.play("runs", 2)
+    scene.play("runs", 2, policy)
     for number, event in enumerate(story):
         scene.play(*event)
         if number == compacted:
@@ -532,11 +540,11 @@ def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted):
 
 
 @quick
-@given(st.lists(events | st.just(("restarts",)), max_size=25))
-def test_every_run_ends_although_brokers_are_killed(story):
+@given(st.lists(events | st.just(("restarts",)), max_size=25), st.sampled_from(ON_AGENT_LOSS))
+def test_every_run_ends_although_brokers_are_killed(story, policy):
     scene = Chaos()
     note("\n".join(map(str, story)))
-    scene.play("runs", 2)
+    scene.play("runs", 2, policy)
     for event in story:
         scene.play(*event)
     scene.passes(60)
