@@ -21,7 +21,7 @@ from loads.broker.actions import LookUp, Store
 from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
 from loads.errors import ExitCode, LoadsError
-from loads.ledger import Account, Delta
+from loads.ledger import LOST, Account, Delta
 from loads.metrics.history import CHUNKS
 from loads.metrics.summary import RunView
 from loads.protocol import messages as m
@@ -66,6 +66,9 @@ class Archive:
                 self._seal(run, head)
             elif before is None or (run.started and not before.started):  # then all agents have it
                 self._store(SavePart(run.run_id, d.BUNDLE, run.bundle))
+            elif _lost(head) != _lost(before):  # no delta tells of that
+                for record in _whole(run):
+                    self._store(record)
 
     def _store(self, record: Record) -> None:
         self._book.do(Store(record))
@@ -208,6 +211,10 @@ class Archive:
                 part.state = "preparing" if run.state == "preparing" else part.state
                 run.awaited[part.agent_id] = now + settings.return_timeout
         return run
+
+
+def _lost(head: d.Head) -> list[str]:
+    return [part.agent_id for part in head.parts if part.state == LOST]
 
 
 def _part_kept(part: Part, epoch: float) -> d.PartKept:

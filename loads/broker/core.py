@@ -104,6 +104,7 @@ class Core:
         if not _changes_numbers_only(event):
             self._queue.serve()
             self._archive.note(states_only=isinstance(event, FromAgent))
+            self._runs.forget()
         return self.decided
 
     def restore(
@@ -114,6 +115,7 @@ class Core:
         self._archive.restore(going, ended)
         self._queue.serve()
         self._archive.note()
+        self._runs.forget()
         return self.decided
 
     def compact(self, run_id: str) -> list[Record]:

@@ -410,12 +410,13 @@ class Runs:
         run.stalled = ""
         self.publish(run)
         self._book.log("info", f"Run {run.run_id} ended: {status}, {run.ledger.total.hits:,} hits.")
-        self._keep(run)
+        self._book.runs[run.run_id] = self._book.runs.pop(run.run_id)  # in the order of their ends
 
-    def _keep(self, run: Run) -> None:
-        """Remember a run that has ended; of too many, forget checks first, then the oldest."""
+    def forget(self) -> None:
+        """Of too many ended runs, now that they are stored, forget checks first, then the oldest."""
         runs = self._book.runs
-        runs[run.run_id] = runs.pop(run.run_id)  # those that ended first come first
+        if len(runs) <= self._book.settings.kept_runs:
+            return
         ended = [r.run_id for r in runs.values() if r.state == "ended"]
         ended.sort(key=lambda run_id: not runs[run_id].is_check)
         for run_id in ended[: max(0, len(ended) - self._book.settings.kept_runs)]:
