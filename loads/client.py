@@ -123,7 +123,7 @@ class Follower:
         self._picture = Picture()
         self._asked = False
         self._socket = Subscriber(m.PUBLISHED)
-        self._socket.connect(publisher)
+        self._socket.connect(client.way_to(publisher))
         self._socket.follow(run_id)
 
     def attach(self, reactor: Reactor) -> None:

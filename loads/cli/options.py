@@ -14,6 +14,7 @@ from loads.cli.sections import SectionedCommand, option, section
 from loads.config import Configuration, Option, Source, Value, configure, locate_file
 from loads.errors import UsageError
 from loads.outputs.registry import Registry
+from loads.transport.ssh import DEFAULT_FRONTEND
 
 registry = Registry()
 
@@ -25,7 +26,7 @@ EXCLUSIVE = {
 }
 
 #: Options of Loads 1 that are understood, and cannot be carried out yet.
-NOT_YET = ("ssh", "test-runner", "observer")
+NOT_YET = ("test-runner", "observer")
 
 #: Options that have the command do something else than run a test; one at a time.
 INSTEAD = (
@@ -103,7 +104,9 @@ _CLUSTER = section(
            help="Have the run go on by itself; --attach shows it, or its result, later."),
     option("--zmq-publisher", metavar="ENDPOINT",
            help="Where to follow the run.  [default: what the broker says]"),
-    option("--ssh", metavar="USER@HOST:PORT", hidden=True),
+    option("--ssh", metavar="[USER@]HOST[:PORT]",
+           help="Reach the broker through ssh; --broker is then as seen from there, by default "
+           f"{DEFAULT_FRONTEND}."),
     option("--observer", multiple=True, metavar="NAME", hidden=True),
 )  # fmt: skip
 _OPERATIONS = section(

@@ -18,6 +18,7 @@ from loads.outputs.base import Output
 from loads.plan import RunPlan, parse_cycle, parse_duration
 from loads.target import Target, find_target
 from loads.transport.endpoints import default_endpoints
+from loads.transport.ssh import DEFAULT_FRONTEND
 
 #: The settings that a test can look up in ``self.config``.  Where the cluster is, the variables
 #: for the test and what outputs are told may hold secrets, and a plan is shown to many.
@@ -48,10 +49,11 @@ def find_test(settings: Configuration) -> Target:
 def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str]) -> RunPlan:
     """The plan of a run.  Raises :class:`UsageError` for what cannot be planned."""
     agents = settings.read("agents", _agents) or 0
-    if not agents and settings.source("broker") is Source.COMMAND_LINE:
-        raise UsageError(
-            "--broker is given, but not how many of its agents to run on.", "Add -a N."
-        )
+    for name in ("broker", "ssh"):
+        if not agents and settings.source(name) is Source.COMMAND_LINE:
+            raise UsageError(
+                f"--{name} is given, but not how many of its agents to run on.", "Add -a N."
+            )
     users = settings.read("users", partial(parse_cycle, "users")) or ()
     duration = settings.read("duration", partial(_time, "duration"))
     hits = settings.read("hits", partial(parse_cycle, "hits")) or (() if duration else (1,))
@@ -124,8 +126,9 @@ def given_grace(settings: Configuration) -> float | None:
 
 
 def find_frontend(settings: Configuration) -> str:
-    """The frontend of the broker."""
-    return settings.text("broker") or default_endpoints().frontend
+    """The frontend of the broker; with ``--ssh``, as it is seen from there."""
+    default = DEFAULT_FRONTEND if settings.text("ssh") else default_endpoints().frontend
+    return settings.text("broker") or default
 
 
 def worker_limit(settings: Configuration) -> int | None:

@@ -318,7 +318,6 @@ def test_warnings_are_one_line_on_standard_error(here: Path) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "--ssh me@box:22",
         "--test-runner 'node run.js'",
         "--observer irc",
         "--observer-irc-channel '#loads'",
