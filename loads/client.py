@@ -68,15 +68,17 @@ class BrokerClient(Requester):
         bundle: Bundle,
         patience: float | None = 0.0,
         on: tuple[str, ...] = (),
+        observers: tuple[m.Wish, ...] = (),
     ) -> str:
         """Have a plan run; gives the run's id.
 
         ``patience`` is how many seconds it may wait for agents, None for as long as it takes;
-        ``on`` names the agents that it is to have.  Raises :class:`NotEnoughAgents`.
+        ``on`` names the agents that it is to have; ``observers`` are told of its end.
+        Raises :class:`NotEnoughAgents`.
         """
 
         def question(number: int) -> m.Request:
-            return m.Submit(number, plan, bundle.digest, bundle.data, patience, on)
+            return m.Submit(number, plan, bundle.digest, bundle.data, patience, on, observers)
 
         return self.ask(question, m.Accepted).run_id
 

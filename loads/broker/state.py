@@ -14,7 +14,7 @@ from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol.dialogue import Link, Side
 from loads.protocol.liveness import Liveness
-from loads.protocol.messages import Register, Welcome, WelcomeBack
+from loads.protocol.messages import Register, Welcome, WelcomeBack, Wish
 
 
 @dataclass
@@ -85,6 +85,8 @@ class Run:
 
     In a run that was restored, ``awaited`` are the agents that have not come back, and until when
     they are waited for, ``unheard`` the workers that have not reported since.
+
+    ``observers`` are to be told of the end; they are never stored.
     """
 
     run_id: str
@@ -117,6 +119,7 @@ class Run:
     is_sealed: bool = False
     awaited: dict[str, float] = field(default_factory=dict)
     unheard: set[str] = field(default_factory=set)
+    observers: tuple[Wish, ...] = ()
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""

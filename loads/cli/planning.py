@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loads.cli.options import FOREVER, registry
+from loads.cli.options import FOREVER, observers, registry
 from loads.config import Configuration, Source
 from loads.errors import UsageError
 from loads.outputs.base import Output
 from loads.plan import RunPlan, parse_cycle, parse_duration
+from loads.plugins import Plugins
+from loads.protocol.messages import Wish
 from loads.target import Target, find_target
 from loads.transport.endpoints import default_endpoints
 from loads.transport.ssh import DEFAULT_FRONTEND
@@ -154,15 +156,32 @@ def build_outputs(settings: Configuration) -> list[tuple[str, Output]]:
 
 
 def _output(name: str, settings: Configuration) -> Output:
+    return registry.build(name, _options_of("output", registry, name, settings))
+
+
+def build_wishes(settings: Configuration) -> tuple[Wish, ...]:
+    """The observers asked for, each with its options.
+
+    Built once here, so that mistakes show before there is a run.  Raises :class:`UsageError`.
+    """
+    wishes = []
+    for name in dict.fromkeys(settings.items("observer")):
+        values = _options_of("observer", observers, name, settings)
+        observers.build(name, values)
+        wishes.append(Wish(name, tuple(sorted(values.items()))))
+    return tuple(wishes)
+
+
+def _options_of(
+    kind: str, parts: Plugins[Any], name: str, settings: Configuration
+) -> dict[str, str]:
+    """What was said of the options of an output or an observer."""
     try:
-        declared = registry.options(name)
+        declared = parts.options(name)
     except UsageError as error:
-        raise settings.settings["output"].blame(error.message, error.hint) from error
-    full_names = {option.name: f"output-{name}-{option.name}" for option in declared}
-    return registry.build(
-        name,
-        {k: settings.text(full) for k, full in full_names.items() if full in settings.settings},
-    )
+        raise settings.settings[kind].blame(error.message, error.hint) from error
+    full_names = {option.name: f"{kind}-{name}-{option.name}" for option in declared}
+    return {k: settings.text(full) for k, full in full_names.items() if full in settings.settings}
 
 
 def _told(settings: Configuration, target: Target, agents: int) -> dict[str, str]:

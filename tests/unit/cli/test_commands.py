@@ -52,6 +52,7 @@ def test_the_help_has_sections_and_explains_every_option() -> None:
         "Instead of running a test",
         "Files that agents need",
         "Output",
+        "Tell people of the end",
         "Debugging",
         "Accepted for Loads 1, without effect",
         "Help",

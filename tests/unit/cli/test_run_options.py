@@ -319,9 +319,6 @@ def test_warnings_are_one_line_on_standard_error(here: Path) -> None:
     "option",
     [
         "--test-runner 'node run.js'",
-        "--observer irc",
-        "--observer-irc-channel '#loads'",
-        "--observer-email-recipient=me@example.com",
     ],
 )
 def test_what_is_not_there_yet_says_so(here: Path, option: str) -> None:
@@ -332,9 +329,9 @@ def test_what_is_not_there_yet_says_so(here: Path, option: str) -> None:
 
 
 def test_what_is_not_there_yet_is_refused_from_a_file_unless_switched_off(here: Path) -> None:
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nssh = me@box\n")
-    assert "ssh (in loads.ini) is not available yet." in invoke("--config loads.ini").stderr
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nssh =\n")
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ntest-runner = x\n")
+    assert "test-runner (in loads.ini) is not available yet." in invoke("--config loads.ini").stderr
+    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ntest-runner =\n")
     assert planned("--config loads.ini").target == TEST
 
 
