@@ -49,7 +49,8 @@ def pack_test(target: Target, include: Sequence[str] = (), where: Path | None = 
 
     Raises :class:`BundleError` when something cannot travel.
     """
-    files = set(_files(target.top) if target.top.is_dir() else [target.top])
+    there = target.top.is_file() or not target.is_foreign
+    files = set(_files(target.top) if target.top.is_dir() else [target.top] if there else [])
     if not target.installed:
         files |= imported_files(files, target)
     files |= set(_included(include, where or target.project, target.project))

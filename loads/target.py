@@ -22,7 +22,8 @@ class Target:
     ``name`` is its dotted name; ``project`` the directory that all of the user's code is below;
     ``paths`` the directories, relative to ``project``, that imports are looked for in; ``top`` the
     file or directory of the top-level module or package that holds it.  ``installed`` tells that
-    this is among the libraries of this Python, where what is beside it is not of its project.
+    this is among the libraries of this Python, where what is beside it is not of its project, and
+    ``is_foreign`` that it is none of Python's at all; then there may be no such file.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Target:
     paths: tuple[str, ...]
     top: Path
     installed: bool = False
+    is_foreign: bool = False
 
 
 def find_target(text: str, directory: Path) -> Target:
@@ -45,6 +47,14 @@ def find_target(text: str, directory: Path) -> Target:
     if found is None:
         return _installed(text, top, directory)
     return Target(text, directory, (".",), found)
+
+
+def find_program(text: str, directory: Path) -> Target:
+    """Find what an external runner is to run: a file, a module, or what only the runner knows."""
+    try:
+        return find_target(text, directory)
+    except TargetError:
+        return Target(text, directory, (".",), directory / text, is_foreign=True)
 
 
 def _module(directory: Path, name: str) -> Path | None:

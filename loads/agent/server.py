@@ -184,7 +184,7 @@ class Server:
             # the process id in its name tells a later agent whether this one is still there
             self._scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
             unpack(action.bundle, action.digest, Path(self._scratch))
-            self._plan = action.plan
+            self._plan, self._run_id = action.plan, action.run_id
             self._installing = Installation(action.plan.python_deps)
         except LoadsError as error:
             self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
@@ -206,6 +206,7 @@ class Server:
                 self._clock,
                 prefix=f"{self.agent_id}/",
                 scratch=self._scratch,
+                run_id=self._run_id,
                 libraries=str(libraries) if self._plan.python_deps else "",
             )
         except LoadsError as error:

@@ -29,9 +29,6 @@ EXCLUSIVE = {
     ): "Give --hits to run a number of tests, or --duration to run for some time."
 }
 
-#: Options of Loads 1 that are understood, and cannot be carried out yet.
-NOT_YET = ("test-runner",)
-
 #: Options that have the command do something else than run a test; one at a time.
 INSTEAD = (
     *("attach", "stop", "list-runs", "list-agents"),
@@ -105,7 +102,10 @@ _WHAT = section(
            help="Variable for the test, by default with its value from here.  [repeatable]"),
     option("--project-name", metavar="NAME", help="self.config['project_name'] in the test."),
     option("--user-id", metavar="NAME", help="self.config['user_id']: who runs the test."),
-    option("--test-runner", metavar="COMMAND", hidden=True),
+    option("--test-runner", metavar="COMMAND",
+           help="Program that runs the test instead, in any language; {test} in it is TEST."),
+    option("--external-process-timeout", metavar="TIME",
+           help="With --test-runner, the same as --grace."),
 )  # fmt: skip
 _LOAD = section(
     "Load",
@@ -224,7 +224,6 @@ def gather(context: click.Context, environ: Mapping[str, str], directory: Path) 
     settings = configure(options.values(), given, environ, file, EXCLUSIVE)
     for line in settings.warnings:
         click.echo(line, err=True)
-    _refuse_what_is_not_there_yet(settings)
     return settings
 
 
@@ -262,17 +261,6 @@ def _mentions(environ: Mapping[str, str], file: ConfigFile | None) -> str:
 
 
 _TYPED = click.core.ParameterSource.COMMANDLINE
-
-
-def _refuse_what_is_not_there_yet(settings: Configuration) -> None:
-    for name in NOT_YET:
-        setting = settings.settings.get(name)
-        if setting is not None and setting.value is not False:
-            where = f" ({setting.where})" if setting.where else ""
-            raise UsageError(
-                f"{setting.spelling}{where} is not available yet.",
-                "It is an option of Loads 1 that this version does not have so far.",
-            )
 
 
 def _name(param: click.Parameter) -> str:

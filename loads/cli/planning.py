@@ -15,10 +15,10 @@ from loads.cli.options import FOREVER, observers, registry
 from loads.config import Configuration, Source
 from loads.errors import UsageError
 from loads.outputs.base import Output
-from loads.plan import RunPlan, parse_cycle, parse_duration
+from loads.plan import RunPlan, parse_cycle, parse_duration, split_command
 from loads.plugins import Plugins
 from loads.protocol.messages import Wish
-from loads.target import Target, find_target
+from loads.target import Target, find_program, find_target
 from loads.transport.endpoints import default_endpoints
 from loads.transport.ssh import DEFAULT_FRONTEND
 
@@ -38,7 +38,8 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]")
 def find_test(settings: Configuration) -> Target:
     """What is to be run.  Raises :class:`UsageError` when there is no such thing."""
     root = settings.read("test-dir", _directory) or Path.cwd()
-    target = settings.read("fqn", partial(find_target, directory=root))
+    find = find_program if settings.text("test-runner") else find_target
+    target = settings.read("fqn", partial(find, directory=root))
     if target is None:
         raise UsageError(
             "There is no test to run.",
@@ -59,7 +60,10 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
     users = settings.read("users", partial(parse_cycle, "users")) or ()
     duration = settings.read("duration", partial(_time, "duration"))
     hits = settings.read("hits", partial(parse_cycle, "hits")) or (() if duration else (1,))
+    runner = settings.read("test-runner", partial(_as_planned, "test_runner")) or ""
     grace = settings.read("grace", partial(_time, "grace")) or 0.0
+    if runner and settings.text("external-process-timeout"):
+        grace = settings.read("external-process-timeout", partial(_time, "grace")) or 0.0
     numbers = {
         "users": ":".join(map(str, users)),
         "hits": ":".join(map(str, hits)),
@@ -80,6 +84,7 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
         url_names=settings.read("url-names", partial(_as_planned, "url_names")) or "template",
         patching=not settings.flag("no-patching"),
         resolve_once=not settings.flag("no-dns-resolve"),
+        test_runner=runner,
         config={k: v for k, v in (_told(settings, target, agents) | numbers).items() if v},
     )
 
@@ -115,9 +120,16 @@ def find_terminal(settings: Configuration) -> int | None:
 
 
 def files_of(settings: Configuration, target: Target) -> list[str]:
-    """What is to travel beside the code: patterns, relative to the project."""
+    """What is to travel beside the code: patterns, relative to the project.
+
+    Of an external runner's command, each word that is a file of the project.
+    """
+    words = split_command(settings.text("test-runner"), target.name)
+    files = [word for word in words if word and Path(target.project, word).is_file()]
+    program = [glob.escape(name) for word in files
+               if (name := _inside(Path(target.project, word), target))]  # fmt: skip
     own = [glob.escape(name) for path in settings.files if (name := _inside(path, target))]
-    return [*settings.items("include-file"), *own]
+    return [*settings.items("include-file"), *own, *program]
 
 
 def given_grace(settings: Configuration) -> float | None:

@@ -31,6 +31,7 @@ def _plan() -> RunPlan:
         url_names="exact",
         patching=False,
         resolve_once=False,
+        test_runner="./run.js {test}",
     )
 
 

@@ -79,6 +79,9 @@ PLANS: list[tuple[str, dict[str, Any]]] = [
     ("--no-patching", {"patching": False}),
     ("--no-dns-resolve", {"resolve_once": False}),
     ("--batched", {}),
+    ("--test-runner './run.js {test}'", {"test_runner": "./run.js {test}"}),
+    ("--test-runner ./r --external-process-timeout 2", {"test_runner": "./r", "grace": 2.0}),
+    ("--zmq-receiver ipc:///tmp/loads-receiver.ipc", {}),
     ("--quiet --output null --project-name shop --user-id me", {}),
 ]
 
@@ -313,26 +316,6 @@ def test_warnings_are_one_line_on_standard_error(here: Path) -> None:
         "It is passed on to the test.",
         'warning: "LOADS_UZERS" is no option; did you mean "LOADS_USERS"? It is ignored.',
     ]
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        "--test-runner 'node run.js'",
-    ],
-)
-def test_what_is_not_there_yet_says_so(here: Path, option: str) -> None:
-    result = invoke(f"{TEST} {option}")
-    assert result.exit_code == 2
-    name = re.split("[ =]", option, maxsplit=1)[0]
-    assert f"{name} is not available yet." in result.stderr
-
-
-def test_what_is_not_there_yet_is_refused_from_a_file_unless_switched_off(here: Path) -> None:
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ntest-runner = x\n")
-    assert "test-runner (in loads.ini) is not available yet." in invoke("--config loads.ini").stderr
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\ntest-runner =\n")
-    assert planned("--config loads.ini").target == TEST
 
 
 # -- the cluster ---------------------------------------------------------------------------------

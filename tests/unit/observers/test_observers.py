@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from loads.errors import UsageError
 from loads.metrics.summary import RunView
@@ -79,6 +79,7 @@ def test_ours_are_there_and_say_which_options_are_secrets() -> None:
     assert secrets == {("email", "password"), ("slack", "url"), ("webhook", "url")}
 
 
+@settings(deadline=None)  # of which the first imports numpy
 @given(tallies())
 def test_a_job_is_read_as_it_was_written(tally: Any) -> None:
     view, wish = empty(tally=tally), Wish("irc", (("channel", "#loads"), ("nickname", "ü\n")))
