@@ -1,7 +1,7 @@
 """Virtual users that are programs in any language: started, heard, ended.
 
 The same place in a worker as :mod:`loads.worker.users`: a group of users is run, and may be
-stopped.  What the programs report (:mod:`loads.protocol.external`) goes to the worker's recorder, so
+stopped.  What the programs report (:mod:`loads.protocol.external`) goes to its recorder, so
 that everything behind that is the same for them as for tests in Python.
 """
 
