@@ -40,7 +40,7 @@ def find_target(text: str, directory: Path) -> Target:
     Nothing is imported: whether the module holds such a test shows when a worker loads it.
     Raises :class:`TargetError` when there is no such module.
     """
-    if "::" in text or text.endswith(".py"):
+    if "::" in text.partition("[")[0] or text.endswith(".py"):
         return _by_path(text, directory)
     top = text.split(".", maxsplit=1)[0]
     found = _module(directory, top) if top.isidentifier() else None
@@ -69,17 +69,13 @@ def _module(directory: Path, name: str) -> Path | None:
 
 def _by_path(text: str, directory: Path) -> Target:
     """A pytest node id.  Packages are found as pytest does: upwards while there is an __init__."""
+    text, bracket, case = text.partition("[")  # a case may be called anything
     name, *parts = text.split("::")
     path = Path(directory, name).resolve()
     if not path.is_file():
         raise TargetError(
             f"There is no file {name!r} in {directory}.",
             "A node id is written as path/test_shop.py::TestShop::test_cart.",
-        )
-    if any("[" in part for part in parts):
-        raise TargetError(
-            f"{text} is a case of a parametrised test, which cannot be run alone.",
-            "Write a test of its own for it.",
         )
     root, module = path.parent, [path.stem]
     while (root / "__init__.py").is_file():
@@ -91,7 +87,7 @@ def _by_path(text: str, directory: Path) -> Target:
     here = root.relative_to(project).as_posix()
     paths = (here,) if here == "." else (here, ".")
     top = path if len(module) == 1 else root / module[0]
-    return Target(".".join((*module, *parts)), project, paths, top)
+    return Target(".".join((*module, *parts)) + bracket + case, project, paths, top)
 
 
 def _installed(text: str, top: str, directory: Path) -> Target:

@@ -216,7 +216,7 @@ def gather(context: click.Context, environ: Mapping[str, str], directory: Path) 
         and context.params[param.name] is not None
     }  # fmt: skip
     named = given.get("config") or environ.get("LOADS_CONFIG") or ""
-    file = locate_file(str(named), directory)
+    file = locate_file(str(named), directory, environ)
     options = {option.name: option for option in map(_option, params)}
     for names, _ in _strangers(_mentions(environ, file)):
         name = names[0].removeprefix("--")
