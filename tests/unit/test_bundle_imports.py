@@ -130,7 +130,7 @@ def test_a_relative_import_of_a_name_that_the_project_has_too(tmp_path: Path) ->
 def test_what_is_installed_stays(tmp_path: Path) -> None:
     """An agent has it, or is told of it with --python-dep."""
     lay(tmp_path, {"test_it.py": "import requests, gevent, json\nfrom loads import TestCase"})
-    assert sent(tmp_path) == {"test_it.py", "conftest.py"}
+    assert sent(tmp_path) == {"test_it.py"}
 
 
 def test_an_installed_test_travels_without_what_is_installed_beside_it() -> None:
@@ -148,7 +148,7 @@ def test_caches_and_hidden_files_stay(tmp_path: Path) -> None:
 
 def test_other_tests_of_the_directory_stay(tmp_path: Path) -> None:
     lay(tmp_path, ["test_it.py", "test_other.py", "conftest.py", "README.rst"])
-    assert sent(tmp_path) == {"test_it.py"}
+    assert sent(tmp_path) == {"test_it.py", "conftest.py"}
 
 
 # -- where imports are looked for ------------------------------------------------------------------
