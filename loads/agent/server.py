@@ -185,7 +185,7 @@ class Server:
             self._scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
             unpack(action.bundle, action.digest, Path(self._scratch))
             self._plan, self._run_id = action.plan, action.run_id
-            self._installing = Installation(action.plan.python_deps)
+            self._installing = Installation(action.plan.python_deps, Path(self._scratch))
         except LoadsError as error:
             self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
         except OSError as error:

@@ -80,7 +80,7 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
         grace=grace,
         server_url=settings.read("server-url", _server_url) or "",
         env=dict(settings.read_items("env", partial(_variable, environ))),
-        python_deps=settings.items("python-dep"),
+        python_deps=tuple(_requirement(text, target) for text in settings.items("python-dep")),
         url_names=settings.read("url-names", partial(_as_planned, "url_names")) or "template",
         patching=not settings.flag("no-patching"),
         resolve_once=not settings.flag("no-dns-resolve"),
@@ -129,7 +129,16 @@ def files_of(settings: Configuration, target: Target) -> list[str]:
     program = [glob.escape(name) for word in files
                if (name := _inside(Path(target.project, word), target))]  # fmt: skip
     own = [glob.escape(name) for path in settings.files if (name := _inside(path, target))]
-    return [*settings.items("include-file"), *own, *program]
+    required = [_requirement(text, target) for text in settings.items("python-dep")]
+    libraries = [glob.escape(name[2:]) for name in required if name.startswith("./")]
+    return [*settings.items("include-file"), *own, *program, *libraries]
+
+
+def _requirement(text: str, target: Target) -> str:
+    """What pip is to install: of a file or directory of the project, where that is in it."""
+    is_path = "/" in text and Path(text).exists()
+    name = _inside(Path(text), target) if is_path else ""
+    return f"./{name}" if name not in ("", ".") else text
 
 
 def given_grace(settings: Configuration) -> float | None:
