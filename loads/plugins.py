@@ -72,9 +72,11 @@ class Plugins(Generic[_Part]):
             )
         try:
             return self._points[name].load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # it is somebody else's code
+            usual = isinstance(error, (ImportError, AttributeError))
+            what = str(error) if usual else f"{type(error).__name__}: {error}"
             raise UsageError(
-                f"The {self._noun} {name!r} cannot be loaded: {error}.",
+                f"The {self._noun} {name!r} cannot be loaded: {what}.",
                 f"It is {self._points[name].value}; is all that it needs installed?",
             ) from error
 

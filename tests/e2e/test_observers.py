@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.cluster import SITE, Cluster, Result, run
@@ -173,3 +175,58 @@ def test_mistakes_show_before_there_is_a_run(stage: Stage, target: Target) -> No
         assert process.wait() == 2
         assert words in process.err
     assert target.hits == 0
+
+
+#: An output that is not ours.
+TALLY = """
+    from loads.outputs.base import OutputOption
+
+    class Tally:
+        options = (OutputOption("place", "", "where to write"), OutputOption("sign", "=", "a sign"))
+
+        def __init__(self, place, sign):
+            self.place, self.sign = place, sign
+
+        def start(self, view): ...
+        def update(self, view): ...
+
+        def finish(self, view):
+            with open(self.place, "w") as file:
+                file.write(f"hits{self.sign}{view.tally.hits}")
+"""
+
+
+def test_an_output_of_another_package_has_its_options_everywhere(
+    stage: Stage, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the command line, and from a file; it is not imported unless somebody names it."""
+    install(stage, monkeypatch, "outputs", "tally", TALLY)
+    at = stage.root / "tally"
+    finished(stage, target, None, "--output", "tally", f"--output-tally-place={at}")
+    assert at.read_text() == "hits=20"
+    target.counts.clear()
+    (stage.root / "loads.ini").write_text(
+        f"[loads]\noutput = tally, console, json\noutput-tally-place = {at}\n"
+        "[output-tally]\nsign = :\n"
+    )
+    stage.write("test_site.py", SITE)
+    line = ("test_site", "--server-url", target.url, "--config", stage.root / "loads.ini")
+    assert stage.start("runner", "loads-runner", *line).wait() == 0
+    assert at.read_text() == "hits:1"
+    stage.write("lib/tally_plugin.py", "1 / 0")
+    target.counts.clear()
+    finished(stage, target, None)
+    process = stage.start("runner", "loads-runner", "test_site", "--output", "tally")
+    assert process.wait() == 2
+    assert "The output 'tally' cannot be loaded: ZeroDivisionError" in process.err
+
+
+def test_the_example_keeps_a_diary(tmp_path: Path) -> None:
+    from examples.observer import Diary
+    from tests.unit.outputs.run_views import empty
+
+    diary = Diary(str(tmp_path / "runs.txt"))
+    for _ in range(2):
+        diary.tell(empty(state="ended", status="finished"))
+    lines = (tmp_path / "runs.txt").read_text().splitlines()
+    assert len(lines) == 2 and lines[0].startswith("Run r1 of shop.TestShop.test_cart: passed.")
