@@ -95,11 +95,14 @@ def site(environ, start_response):
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--port", type=int, default=9000, help="0 takes a free one")
-    port = options.parse_args().port
-    server = WSGIServer(("127.0.0.1", port), site, log=None, backlog=1024)
+    options.add_argument("--certificate", metavar="PEM", help="speak TLS with it and its key")
+    given = options.parse_args()
+    pem = given.certificate
+    tls = {"certfile": pem, "keyfile": pem} if pem else {}
+    server = WSGIServer(("127.0.0.1", given.port), site, log=None, backlog=1024, **tls)
     stopped = Event()
     server.start()
-    print(f"The site is at http://127.0.0.1:{server.server_port}/", flush=True)
+    print(f"The site is at http{'s' if pem else ''}://127.0.0.1:{server.server_port}/", flush=True)
     gevent.signal_handler(signal.SIGTERM, stopped.set)
     gevent.signal_handler(signal.SIGINT, stopped.set)
     stopped.wait()

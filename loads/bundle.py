@@ -49,11 +49,21 @@ def pack_test(target: Target, include: Sequence[str] = (), where: Path | None = 
 
     Raises :class:`BundleError` when something cannot travel.
     """
-    files = set(_files(target.top) if target.top.is_dir() else [target.top])
+    there = target.top.is_file() or not target.is_foreign
+    files = set(
+        _files(target.top, target.project) if target.top.is_dir() else [target.top] if there else []
+    )
     if not target.installed:
+        files |= _conftests(target)
         files |= imported_files(files, target)
     files |= set(_included(include, where or target.project, target.project))
     return pack(target.project, sorted(files))
+
+
+def _conftests(target: Target) -> set[Path]:
+    """The files that say what pytest would do for a test: those above it, up to the project."""
+    above = [folder for folder in target.top.parents if folder.is_relative_to(target.project)]
+    return {path for folder in above if (path := folder / "conftest.py").is_file()}
 
 
 def imported_files(files: Iterable[Path], target: Target) -> set[Path]:
@@ -94,13 +104,13 @@ def _module_files(name: str, target: Target) -> Iterator[Path]:
     directories = [target.project / path for path in target.paths]
     for directory in directories:
         if (directory / name / "__init__.py").is_file():
-            yield from _files(directory / name)
+            yield from _files(directory / name, target.project)
             return
         if (directory / f"{name}.py").is_file():
             yield directory / f"{name}.py"
             return
     for directory in directories:  # parts of a package without an __init__: the last resort
-        files = list(_files(directory / name))
+        files = list(_files(directory / name, target.project))
         if any(path.suffix == ".py" for path in files):
             yield from files
 
@@ -125,16 +135,36 @@ def _included(patterns: Sequence[str], where: Path, project: Path) -> Iterator[P
             # what was named by a way through a link lies where the others do as well
             place = project / resolved.relative_to(project.resolve())
             own = path if path.is_relative_to(project) else place
-            yield from _files(own) if own.is_dir() else [own]
+            yield from _files(own, project) if own.is_dir() else [own]
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    """All files below a directory but caches and what is hidden."""
-    for folder, folders, names in os.walk(directory):
-        folders[:] = sorted(f for f in folders if f not in _LEFT_OUT and not f.startswith("."))
+def _files(directory: Path, root: Path) -> Iterator[Path]:
+    """All files below a directory but caches and what is hidden.
+
+    A directory that is a link is followed, as an import would, unless it leads out of ``root`` or
+    back to a directory that it is in.
+    """
+    top = os.path.realpath(root)
+
+    def is_ours(folder: str, name: str) -> bool:
+        if name in _LEFT_OUT or name.startswith("."):
+            return False
+        path = os.path.join(folder, name)
+        if not os.path.islink(path):
+            return True
+        there, here = os.path.realpath(path), os.path.realpath(folder)
+        return _is_below(there, top) and not _is_below(here, there)
+
+    for folder, folders, names in os.walk(directory, followlinks=True):
+        folders[:] = sorted(name for name in folders if is_ours(folder, name))
         for name in sorted(names):
             if not name.startswith(".") and not name.endswith((".pyc", ".pyo")):
                 yield Path(folder) / name
+
+
+def _is_below(path: str, directory: str) -> bool:
+    """Whether a path is a directory or in it; neither goes through links."""
+    return os.path.join(path, "").startswith(os.path.join(directory, ""))
 
 
 def pack(root: Path, files: Iterable[Path]) -> Bundle:

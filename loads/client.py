@@ -68,15 +68,17 @@ class BrokerClient(Requester):
         bundle: Bundle,
         patience: float | None = 0.0,
         on: tuple[str, ...] = (),
+        observers: tuple[m.Wish, ...] = (),
     ) -> str:
         """Have a plan run; gives the run's id.
 
         ``patience`` is how many seconds it may wait for agents, None for as long as it takes;
-        ``on`` names the agents that it is to have.  Raises :class:`NotEnoughAgents`.
+        ``on`` names the agents that it is to have; ``observers`` are told of its end.
+        Raises :class:`NotEnoughAgents`.
         """
 
         def question(number: int) -> m.Request:
-            return m.Submit(number, plan, bundle.digest, bundle.data, patience, on)
+            return m.Submit(number, plan, bundle.digest, bundle.data, patience, on, observers)
 
         return self.ask(question, m.Accepted).run_id
 
@@ -123,7 +125,7 @@ class Follower:
         self._picture = Picture()
         self._asked = False
         self._socket = Subscriber(m.PUBLISHED)
-        self._socket.connect(publisher)
+        self._socket.connect(client.way_to(publisher))
         self._socket.follow(run_id)
 
     def attach(self, reactor: Reactor) -> None:

@@ -26,7 +26,8 @@ class Job:
     is a directory that the worker removes when it finds itself without a supervisor.
     ``control``, ``memory`` are inherited file descriptors: the pipe for its events, and
     the recorder's memory.  ``verbose`` is how much of its doings to show on standard output:
-    1 for debugging in the foreground, 2 for every request and answer as well.
+    1 for debugging in the foreground, 2 for every request and answer as well.  ``name`` is the
+    worker's.
     """
 
     plan: RunPlan
@@ -36,6 +37,8 @@ class Job:
     control: int
     memory: int
     verbose: int = 0
+    name: str = ""
+    run_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -55,6 +56,8 @@ class RunPlan:
         How the series of a URL is named: one of :data:`URL_NAMES`.
     ``patching``
         Whether blocking calls of the test let other users run, as gevent arranges it.
+    ``test_runner``
+        The command of a program that runs the tests instead of us; see ``protocol.external``.
     ``resolve_once``
         Whether a worker looks a host's name up once, or for every connection.
     ``on_agent_loss``
@@ -80,6 +83,7 @@ class RunPlan:
     resolve_once: bool = True
     on_agent_loss: str = "continue"
     left: tuple[float, ...] = ()
+    test_runner: str = ""
 
     def __post_init__(self) -> None:
         if not self.target.strip():
@@ -109,15 +113,25 @@ class RunPlan:
             raise PlanError(
                 f"There is no --url-names {self.url_names}.", f"One of: {', '.join(URL_NAMES)}."
             )
+        self._check_loss()
+        for path in self.paths:
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise PlanError(f"{path!r} is outside of the test's own directory.")
+
+    def _check_loss(self) -> None:
         if self.on_agent_loss not in ON_AGENT_LOSS:
             raise PlanError(
                 f"There is no --on-agent-loss {self.on_agent_loss}.",
                 f"One of: {', '.join(ON_AGENT_LOSS)}.",
             )
+        if self.test_runner:
+            _check_command(self.test_runner)
+            if self.on_agent_loss == "redistribute":
+                raise PlanError(
+                    "--on-agent-loss redistribute cannot be had with --test-runner.",
+                    "What a program has left to do is only known to itself: continue or abort.",
+                )
         self._check_left()
-        for path in self.paths:
-            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                raise PlanError(f"{path!r} is outside of the test's own directory.")
 
     def _check_left(self) -> None:
         whole = self.duration is None
@@ -144,8 +158,11 @@ class RunPlan:
 
     @property
     def total_tests(self) -> int | None:
-        """How many tests the whole run makes over all agents; None when time decides."""
-        if self.duration is not None:
+        """How many tests the whole run makes over all agents.
+
+        None when time decides, or a program of the user's.
+        """
+        if self.duration is not None or self.test_runner:
             return None
         return max(self.agents, 1) * sum(map(self.tests_in, range(len(self.users))))
 
@@ -160,10 +177,12 @@ class RunPlan:
         """The plan in one line, with the total that it comes to."""
         users = _spoken(self.users, "user", "users")
         where = f"{self.agents} agent{'s' if self.agents > 1 else ''} x " if self.agents else ""
-        if self.total_tests is None:
+        if self.duration is not None:
             each = " each" if len(self.users) > 1 else ""
             return f"{where}{users} for {self.duration:.15g} s{each}"
         hits = _spoken(self.hits, "time", "times")
+        if self.total_tests is None:
+            return f"{where}{users}, {hits} each"
         plural = "" if self.total_tests == 1 else "s"
         return f"{where}{users}, {hits} each = {self.total_tests:,} test{plural} in total"
 
@@ -184,7 +203,7 @@ class RunPlan:
                     known[name] = tuple(known[name])
             for name in ("config", "env"):
                 known[name] = {str(k): str(v) for k, v in dict(known.get(name, {})).items()}
-            names = ("target", "server_url", "url_names", "on_agent_loss")
+            names = ("target", "server_url", "url_names", "on_agent_loss", "test_runner")
             texts = [known.get(name, "") for name in names]
             texts += [*known.get("paths", ()), *known.get("python_deps", ())]
             if not all(isinstance(text, str) for text in texts):
@@ -192,6 +211,22 @@ class RunPlan:
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise PlanError(f"This is no plan: {error!r}.") from error
+
+
+def _check_command(command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise PlanError(
+            f"--test-runner {command} cannot be split into words: {error}.", "Close all quotes."
+        ) from None
+    if not words or not words[0]:
+        raise PlanError("--test-runner names no program.", "As in --test-runner './run.js {test}'.")
+
+
+def split_command(command: str, test: str) -> list[str]:
+    """A command as a shell would split it, with ``test`` in the place of ``{test}``."""
+    return [word.replace("{test}", test) for word in shlex.split(command)]
 
 
 def _plain(value: Any) -> Any:

@@ -79,6 +79,7 @@ class Supervisor:
         *,
         prefix: str = "",
         scratch: str = "",
+        run_id: str = "",
         libraries: str = "",
         foreground: bool = False,
         verbose: int = 0,
@@ -93,8 +94,18 @@ class Supervisor:
         self._workers: list[Child] = []
         try:
             for index in range(workers):
-                job = partial(Job, plan, Segment(index, workers), root, scratch, verbose=verbose)
-                self._workers.append(Child(f"{prefix}{index}", job, libraries, foreground))
+                name = f"{prefix}{index}"
+                job = partial(
+                    Job,
+                    plan,
+                    Segment(index, workers),
+                    root,
+                    scratch,
+                    verbose=verbose,
+                    name=name,
+                    run_id=run_id,
+                )
+                self._workers.append(Child(name, job, libraries, foreground))
         except BaseException:
             self.close()
             raise

@@ -22,7 +22,8 @@ class Target:
     ``name`` is its dotted name; ``project`` the directory that all of the user's code is below;
     ``paths`` the directories, relative to ``project``, that imports are looked for in; ``top`` the
     file or directory of the top-level module or package that holds it.  ``installed`` tells that
-    this is among the libraries of this Python, where what is beside it is not of its project.
+    this is among the libraries of this Python, where what is beside it is not of its project, and
+    ``is_foreign`` that it is none of Python's at all; then there may be no such file.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Target:
     paths: tuple[str, ...]
     top: Path
     installed: bool = False
+    is_foreign: bool = False
 
 
 def find_target(text: str, directory: Path) -> Target:
@@ -38,13 +40,21 @@ def find_target(text: str, directory: Path) -> Target:
     Nothing is imported: whether the module holds such a test shows when a worker loads it.
     Raises :class:`TargetError` when there is no such module.
     """
-    if "::" in text or text.endswith(".py"):
+    if "::" in text.partition("[")[0] or text.endswith(".py"):
         return _by_path(text, directory)
     top = text.split(".", maxsplit=1)[0]
     found = _module(directory, top) if top.isidentifier() else None
     if found is None:
         return _installed(text, top, directory)
     return Target(text, directory, (".",), found)
+
+
+def find_program(text: str, directory: Path) -> Target:
+    """Find what an external runner is to run: a file, a module, or what only the runner knows."""
+    try:
+        return find_target(text, directory)
+    except TargetError:
+        return Target(text, directory, (".",), directory / text, is_foreign=True)
 
 
 def _module(directory: Path, name: str) -> Path | None:
@@ -59,17 +69,13 @@ def _module(directory: Path, name: str) -> Path | None:
 
 def _by_path(text: str, directory: Path) -> Target:
     """A pytest node id.  Packages are found as pytest does: upwards while there is an __init__."""
+    text, bracket, case = text.partition("[")  # a case may be called anything
     name, *parts = text.split("::")
     path = Path(directory, name).resolve()
     if not path.is_file():
         raise TargetError(
             f"There is no file {name!r} in {directory}.",
             "A node id is written as path/test_shop.py::TestShop::test_cart.",
-        )
-    if any("[" in part for part in parts):
-        raise TargetError(
-            f"{text} is a case of a parametrised test, which cannot be run alone.",
-            "Write a test of its own for it.",
         )
     root, module = path.parent, [path.stem]
     while (root / "__init__.py").is_file():
@@ -81,7 +87,7 @@ def _by_path(text: str, directory: Path) -> Target:
     here = root.relative_to(project).as_posix()
     paths = (here,) if here == "." else (here, ".")
     top = path if len(module) == 1 else root / module[0]
-    return Target(".".join((*module, *parts)), project, paths, top)
+    return Target(".".join((*module, *parts)) + bracket + case, project, paths, top)
 
 
 def _installed(text: str, top: str, directory: Path) -> Target:

@@ -4,6 +4,7 @@
 
     .. loads-command:: loads.cli.run
     .. loads-exit-codes::
+    .. loads-observers::
 """
 
 import importlib
@@ -59,7 +60,21 @@ class ExitCodesDirective(Directive):
         return [_table(rows, ("Code", "Meaning"), (10, 90))]
 
 
+class ObserversDirective(Directive):
+    """Our observers and their options."""
+
+    def run(self):
+        registry = importlib.import_module("loads.observers.registry").Registry()
+        rows = [
+            (f"--observer-{name}-{option.name}", option.help, option.default)
+            for name in registry.own
+            for option in registry.options(name)
+        ]
+        return [_table(rows, ("Option", "Meaning", "Default"), (40, 40, 20))]
+
+
 def setup(app):
+    app.add_directive("loads-observers", ObserversDirective)
     app.add_directive("loads-command", CommandDirective)
     app.add_directive("loads-exit-codes", ExitCodesDirective)
     return {"parallel_read_safe": True}

@@ -24,10 +24,14 @@ class Installation:
 
     Done once for each set of requirements and version of Python.  It is made beside its place and
     then renamed, so that a directory that is there is complete, whoever was killed when.
+
+    A requirement that begins with ``./`` is a file or directory below ``root`` that has travelled
+    with the test: what it holds is part of what the set is known by.
     """
 
-    def __init__(self, requirements: tuple[str, ...]) -> None:
-        names = "\n".join((sys.version, *sorted(requirements)))
+    def __init__(self, requirements: tuple[str, ...], root: Path) -> None:
+        contents = [_content(root / name) for name in sorted(requirements) if name[:2] == "./"]
+        names = "\n".join((sys.version, *sorted(requirements), *contents))
         self.directory = cache_directory() / hashlib.sha256(names.encode()).hexdigest()[:32]
         self._process: subprocess.Popen[str] | None = None
         self._scratch = ""
@@ -45,6 +49,7 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
+                cwd=root,
                 text=True,
             )
 
@@ -80,6 +85,17 @@ class Installation:
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = ""
+
+
+def _content(path: Path) -> str:
+    """What identifies a file, or all files of a directory with their names."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            data = file.read_bytes()
+            digest.update(f"{file.relative_to(path)}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()
 
 
 def _last_lines(words: str, most: int = 12) -> str:

@@ -226,8 +226,8 @@ class Server:
             # the process id in its name tells a later agent whether this one is still there
             self._scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
             unpack(action.bundle, action.digest, Path(self._scratch))
-            self._plan = action.plan
-            self._installing = Installation(action.plan.python_deps)
+            self._plan, self._run_id = action.plan, action.run_id
+            self._installing = Installation(action.plan.python_deps, Path(self._scratch))
         except LoadsError as error:
             self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
         except OSError as error:
@@ -258,6 +258,7 @@ class Server:
             self._clock,
             prefix=f"{self.agent_id}/{prefix}",
             scratch=self._scratch,
+            run_id=self._run_id,
             libraries=self._libraries,
         )
 

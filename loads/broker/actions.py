@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from loads.protocol.messages import Message
+from loads.metrics.summary import RunView
+from loads.protocol.messages import Message, Wish
 from loads.storage.base import Record
 
 # -- events --------------------------------------------------------------------------------------
@@ -43,6 +44,15 @@ class WrongVersion:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """An observer was told of a run's end, or failed: then ``problem`` says why."""
+
+    run_id: str
+    observer: str
+    problem: str
+
+
+@dataclass(frozen=True)
 class Tick:
     """Some time has passed."""
 
@@ -66,7 +76,9 @@ class Removed:
     run_ids: tuple[str, ...]
 
 
-Event = FromAgent | FromClient | WrongVersion | Tick | StorageFailed | StorageWorks | Removed
+Event = (
+    FromAgent | FromClient | WrongVersion | Observed | Tick | StorageFailed | StorageWorks | Removed
+)
 
 # -- actions -------------------------------------------------------------------------------------
 
@@ -93,6 +105,14 @@ class Publish:
 
     run_id: str
     message: Message
+
+
+@dataclass(frozen=True)
+class Observe:
+    """Tell an observer of a run's end; ends in :class:`Observed`."""
+
+    wish: Wish
+    view: RunView
 
 
 @dataclass(frozen=True)
@@ -123,4 +143,4 @@ class LookUp:
     number: int
 
 
-Action = ToAgent | ToClient | Publish | Log | Store | LookUp
+Action = ToAgent | ToClient | Publish | Observe | Log | Store | LookUp

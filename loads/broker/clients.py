@@ -17,7 +17,7 @@ from loads.broker.placement import choose, find_named, is_idle
 from loads.broker.queue import Queue
 from loads.broker.runs import Runs
 from loads.broker.state import Agent, Run
-from loads.errors import ExitCode, LoadsError
+from loads.errors import ExitCode, LoadsError, UsageError
 from loads.protocol import messages as m
 from loads.protocol.codec import VERSION
 from loads.protocol.limits import clipped
@@ -80,6 +80,7 @@ class Clients:
 
     def _on_submit(self, event: FromClient, message: m.Submit) -> None:
         """Agents are reserved before the answer, or a place in the queue is; the rest follows."""
+        self._check_observers(message.observers)
         run = Run(
             event.fresh_id,
             message.plan,
@@ -87,6 +88,7 @@ class Clients:
             bundle=message.bundle,
             submitted=self._book.wall,
             is_check=bool(message.on),
+            observers=message.observers,
         )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
@@ -103,6 +105,15 @@ class Clients:
             return find_named(agents, message.on)
         self._queue.check_turn()
         return choose(agents.values(), message.plan.agents)
+
+    def _check_observers(self, wishes: tuple[m.Wish, ...]) -> None:
+        known = self._book.settings.observers
+        for wish in wishes:
+            if wish.name not in known:
+                raise UsageError(
+                    f"The broker has no observer {wish.name!r}.",
+                    f"It has {', '.join(sorted(known)) or 'none'}; others are installed beside it.",
+                )
 
     def _on_stop_run(self, event: FromClient, message: m.StopRun) -> None:
         def stop(run: Run) -> None:

@@ -20,6 +20,7 @@ from loads.broker.actions import (
     Event,
     FromAgent,
     FromClient,
+    Observed,
     Removed,
     StorageFailed,
     StorageWorks,
@@ -97,6 +98,8 @@ class Core:
             self._clients.hear(event)
         elif isinstance(event, WrongVersion):
             self._refuse(event)
+        elif isinstance(event, Observed):
+            self._runs.on_observed(event)
         elif isinstance(event, Tick):
             self._book.each((self._registry.tick, self._runs.tick), lambda tick: tick())
         else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from loads.broker.actions import Publish, Store
+from loads.broker.actions import Observe, Observed, Publish, Store
 from loads.broker.archive import delta_of
 from loads.broker.book import Book
 from loads.broker.handover import Handover, is_on
@@ -24,6 +24,7 @@ from loads.metrics.summary import Status
 from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.codec import pack
+from loads.protocol.limits import clipped
 from loads.storage.base import AddDelta
 
 
@@ -410,10 +411,25 @@ class Runs:
         run.stalled = ""
         self.publish(run)
         self._book.log("info", f"Run {run.run_id} ended: {status}, {run.ledger.total.hits:,} hits.")
+        for wish in run.observers:
+            self._book.do(Observe(wish, run.view(run.ledger.total)))
+        run.observers = ()  # their options may hold secrets
         self._book.runs[run.run_id] = self._book.runs.pop(run.run_id)  # in the order of their ends
 
+    def on_observed(self, event: Observed) -> None:
+        """An observer has heard of the end of a run, or could not be told of it."""
+        if not event.problem:
+            self._book.log("info", f"Run {event.run_id}: observer {event.observer} was told.")
+            return
+        remark = f"Observer {event.observer} could not be told of the end: {event.problem}."
+        self._book.log("warning", f"Run {event.run_id}: {remark}")
+        run = self._book.runs.get(event.run_id)
+        if run is not None:
+            run.notes.add(clipped(remark))
+            self.publish(run)
+
     def forget(self) -> None:
-        """Of too many ended runs, now that they are stored, forget checks first, then the oldest."""
+        """Of too many ended runs, now they are stored, forget checks first, then the oldest."""
         runs = self._book.runs
         if len(runs) <= self._book.settings.kept_runs:
             return

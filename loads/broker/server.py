@@ -20,6 +20,8 @@ from loads.broker.actions import (
     FromClient,
     Log,
     LookUp,
+    Observe,
+    Observed,
     Publish,
     Store,
     Tick,
@@ -32,6 +34,8 @@ from loads.broker.keeper import Keeper
 from loads.clock import Clock
 from loads.errors import RemoteProtocolError
 from loads.metrics import columns as _columns  # noqa: F401
+from loads.observers.calls import Calls
+from loads.observers.registry import Registry
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
 from loads.storage.memory import MemoryStorage
@@ -72,6 +76,7 @@ class Server:
         self._decided: list[Action] = []
         self._garbage = 0
         self._guard = Guard(log)
+        self._calls = Calls(clock)
         self._locks: list[SocketLock] = []
         self._frontend, self._backend = Router(FROM_CLIENT), Router(FROM_AGENT)
         self._publisher = Publisher()
@@ -92,6 +97,7 @@ class Server:
                 backend=self.endpoints.backend,
                 publisher=self.endpoints.publisher,
                 epoch=clock.wall() - clock.monotonic(),
+                observers=frozenset(Registry().names),
             )
         )
 
@@ -113,6 +119,8 @@ class Server:
 
     def close(self) -> None:
         """Close the sockets and remove their files."""
+        for call in self._calls.close():
+            log.warning("Run %s: observer %s was not told of the end", call.run_id, call.observer)
         for socket in (self._frontend, self._backend, self._publisher):
             socket.close()
         if self._keeper is not None:
@@ -127,6 +135,8 @@ class Server:
         self._handle(Tick())
         if self._keeper is not None:
             self._handle_all(self._keeper.tick(self.core))
+        for call in self._calls.poll():
+            self._handle(Observed(call.run_id, call.observer, call.problem))
         self._flush()
 
     def _read_frontend(self) -> None:
@@ -187,6 +197,8 @@ class Server:
             self._frontend.send(action.peer, action.message)
         elif isinstance(action, Publish):
             self._publisher.publish(action.run_id, action.message)
+        elif isinstance(action, Observe):
+            self._calls.start(action.wish, action.view)
         elif isinstance(action, LookUp) and self._keeper is not None:
             self._frontend.send(action.peer, self._keeper.look_up(action))
         elif isinstance(action, Log):

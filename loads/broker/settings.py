@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class Settings:
     """How a broker behaves.
 
+    ``observers`` are those that it has, by name.
+
     ``epoch`` is what to add to the monotonic clock for the time of day.  ``report_rate`` is how
     many reports per second a run may make: with 2,000, each of 1,000 workers reports every half
     second.  ``told_agents`` is of how many agents an update tells the hits.  Texts and numbers of
@@ -36,3 +38,4 @@ class Settings:
     return_timeout: float = 40.0
     kept_runs: int = 100  #: ended runs in memory, with all their numbers
     listed_runs: int = 1_000  #: ended runs in lists
+    observers: frozenset[str] = frozenset()

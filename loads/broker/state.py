@@ -14,7 +14,7 @@ from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol.dialogue import Link, Side
 from loads.protocol.liveness import Liveness
-from loads.protocol.messages import Register, Welcome, WelcomeBack
+from loads.protocol.messages import Register, Welcome, WelcomeBack, Wish
 
 
 @dataclass
@@ -120,6 +120,8 @@ class Run:
 
     In a run that was restored, ``awaited`` are the agents that have not come back, and until when
     they are waited for, ``unheard`` the workers that have not reported since.
+
+    ``observers`` are to be told of the end; they are never stored.
     """
 
     run_id: str
@@ -156,6 +158,7 @@ class Run:
     progressed_at: float = 0.0
     stalled: str = ""
     remarks: list[str] = field(default_factory=list)
+    observers: tuple[Wish, ...] = ()
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""

@@ -66,6 +66,8 @@ def _way_back(settings: Configuration, said: str, run_id: str) -> str:
     # a variable will still be there; and what is no endpoint may be a secret
     is_needed = "://" in broker and settings.source("broker") is not Source.ENVIRONMENT
     option = f" --broker {shlex.quote(broker)}" if is_needed else ""
+    if settings.text("ssh") and settings.source("ssh") is not Source.ENVIRONMENT:
+        option += f" --ssh {shlex.quote(settings.text('ssh'))}"
     return f"{said}\nAttach to it with:  loads-runner --attach {run_id}{option}"
 
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from loads.cli.planning import find_frontend
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.config import Configuration
+from loads.transport.ssh import Tunnel, parse_destination
 
 PATIENCE = 5.0  #: seconds to wait for each answer
 
 
 @contextmanager
 def connected(settings: Configuration) -> Iterator[BrokerClient]:
-    """A client of the broker, as long as it is needed.
+    """A client of the broker, as long as it is needed; through a tunnel, if ``--ssh`` says so.
 
-    Whether the broker is there shows when something is asked.  Raises :class:`UsageError` when
-    the settings name none.
+    Whether the broker is there shows when something is asked, whether the tunnel's other end is,
+    at once.  Raises :class:`UsageError` when the settings name none.
     """
-    with at(find_frontend(settings)) as client:
+    destination = settings.read("ssh", parse_destination)
+    with (
+        Tunnel(destination) if destination else nullcontext() as tunnel,
+        at(find_frontend(settings), tunnel) as client,
+    ):
         yield client
 
 
-def at(frontend: str) -> BrokerClient:
-    """A client of the broker at ``frontend``; to be closed."""
-    return BrokerClient(frontend, SystemClock(), PATIENCE)
+def at(frontend: str, tunnel: Tunnel | None = None) -> BrokerClient:
+    """A client of the broker at ``frontend``, as the tunnel's other end knows it; to be closed."""
+    return BrokerClient(frontend, SystemClock(), PATIENCE, tunnel)

@@ -1,12 +1,15 @@
-"""What a command says about a running broker."""
+"""What a command says about a running broker, and to observers where there is none."""
 
 from __future__ import annotations
 
 import click
 
 from loads.client import BrokerClient
+from loads.clock import SystemClock
 from loads.errors import ExitCode
+from loads.metrics.summary import RunView
 from loads.outputs import figures
+from loads.protocol.messages import Wish
 
 
 def show_broker(client: BrokerClient) -> ExitCode:
@@ -37,3 +40,14 @@ def purge_broker(client: BrokerClient, grace: float = 0.0) -> ExitCode:
     names = f": {', '.join(stopped)}" if stopped else ""
     click.echo(f"{figures.counted(len(stopped), 'run')} stopped{names}.")
     return ExitCode.OK
+
+
+def tell(wishes: tuple[Wish, ...], view: RunView) -> None:
+    """Tell observers of the end of a run that no broker knows of; one that fails is a warning."""
+    from loads.observers.calls import tell_all
+
+    for call in tell_all(wishes, view, SystemClock()):
+        click.echo(
+            f"warning: observer {call.observer} could not be told of the end: {call.problem}.",
+            err=True,
+        )

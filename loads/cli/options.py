@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import click
 
 from loads.cli.common import retired, version_option
 from loads.cli.sections import SectionedCommand, option, section
-from loads.config import Configuration, Option, Source, Value, configure, locate_file
+from loads.config import ConfigFile, Configuration, Option, Source, Value, configure, locate_file
 from loads.errors import UsageError
+from loads.observers.registry import Registry as ObserverRegistry
 from loads.outputs.registry import Registry
 from loads.plan import ON_AGENT_LOSS
+from loads.plugins import Plugins
+from loads.transport.ssh import DEFAULT_FRONTEND
 
 registry = Registry()
+observers = ObserverRegistry()
 
 EXCLUSIVE = {
     (
@@ -24,9 +29,6 @@ EXCLUSIVE = {
         "duration",
     ): "Give --hits to run a number of tests, or --duration to run for some time."
 }
-
-#: Options of Loads 1 that are understood, and cannot be carried out yet.
-NOT_YET = ("ssh", "test-runner", "observer")
 
 #: Options that have the command do something else than run a test; one at a time.
 INSTEAD = (
@@ -39,29 +41,55 @@ _TIME = re.compile(rf"\d.*|{FOREVER}")
 
 
 class RunnerCommand(SectionedCommand):
-    """``loads-runner``: also knows the options that observers will have."""
+    """``loads-runner``: also knows the options of outputs and observers that are not ours.
+
+    Those are imported when they are named, and not before.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for number, arg in enumerate(args):
-            if arg.startswith("--observer-"):
-                raise click.UsageError(f"{arg.partition('=')[0]} is not available yet.", ctx)
             if arg == "--wait-for-agents" and not _TIME.fullmatch("".join(args[number + 1 :][:1])):
                 # what follows is the test, and not how long to wait
                 args = [*args[:number], f"{arg}={FOREVER}", *args[number + 1 :]]
+        known = {param.name for param in self.params}
+        for names, settings in _strangers(" ".join(args)):
+            param = click.Option(names, **settings)
+            if param.name not in known:
+                self.params.append(param)
         return super().parse_args(ctx, args)
 
 
-def _output_options() -> list[Any]:
-    """``--output-NAME-OPTION`` for each option that an output of ours declares."""
+#: The kinds of parts that are found by name, each with the word that their options begin with.
+_KINDS: tuple[tuple[str, Plugins[Any]], ...] = (("output", registry), ("observer", observers))
+
+
+def _part_options(kind: str, parts: Plugins[Any], name: str) -> list[Any]:
+    """``--output-NAME-OPTION`` for each option that an output declares, or so of another kind."""
     return [
         option(
-            f"--output-{name}-{declared.name}",
+            f"--{kind}-{name}-{declared.name}",
             metavar="VALUE",
-            help=f"{declared.help}  [default: {declared.default}]",
+            help=f"{declared.help}  [default: {declared.default}]"
+            if declared.default
+            else declared.help,
         )
-        for name in registry.own
-        for declared in registry.options(name)
+        for declared in parts.options(name)
     ]
+
+
+def _own_options(kind: str, parts: Plugins[Any]) -> list[Any]:
+    return [made for name in parts.own for made in _part_options(kind, parts, name)]
+
+
+def _strangers(text: str) -> list[Any]:
+    """The options of the parts that are not ours and that ``text`` mentions."""
+    found: list[Any] = []
+    for kind, parts in _KINDS:
+        for name in set(parts.names) - set(parts.own):
+            if name in text:
+                with suppress(UsageError):  # which is told if it is really wanted
+                    found += _part_options(kind, parts, name)
+    return found
 
 
 _WHAT = section(
@@ -75,7 +103,10 @@ _WHAT = section(
            help="Variable for the test, by default with its value from here.  [repeatable]"),
     option("--project-name", metavar="NAME", help="self.config['project_name'] in the test."),
     option("--user-id", metavar="NAME", help="self.config['user_id']: who runs the test."),
-    option("--test-runner", metavar="COMMAND", hidden=True),
+    option("--test-runner", metavar="COMMAND",
+           help="Program that runs the test instead, in any language; {test} in it is TEST."),
+    option("--external-process-timeout", metavar="TIME",
+           help="With --test-runner, the same as --grace."),
 )  # fmt: skip
 _LOAD = section(
     "Load",
@@ -107,8 +138,16 @@ _CLUSTER = section(
            "to the others, or stop the run."),
     option("--zmq-publisher", metavar="ENDPOINT",
            help="Where to follow the run.  [default: what the broker says]"),
-    option("--ssh", metavar="USER@HOST:PORT", hidden=True),
-    option("--observer", multiple=True, metavar="NAME", hidden=True),
+    option("--ssh", metavar="[USER@]HOST[:PORT]",
+           help="Reach the broker through ssh; --broker is then as seen from there, by default "
+           f"{DEFAULT_FRONTEND}."),
+)  # fmt: skip
+_TOLD = section(
+    "Tell people of the end",
+    option("--observer", multiple=True, metavar="NAME",
+           help=f"Whom to tell: {', '.join(observers.names)}.  The broker does it; without one, "
+           "this command.  [repeatable]"),
+    *_own_options("observer", observers),
 )  # fmt: skip
 _OPERATIONS = section(
     "Instead of running a test",
@@ -142,7 +181,7 @@ _OUTPUT = section(
     option("--output", multiple=True, metavar="NAME",
            help=f"What to do with results: {', '.join(registry.names)}.  "
            "[default: console; repeatable]"),
-    *_output_options(),
+    *_own_options("output", registry),
     option("--url-names", metavar="template|exact", default="template", show_default=True,
            help="Count /users/1 and /users/2 as one URL, or as two."),
     option("--quiet", is_flag=True, help="Show nothing but errors and warnings."),
@@ -162,7 +201,7 @@ _DEBUGGING = section(
 def runner_options(command: Any) -> Any:
     """Decorate the command with all of its options, sections in the order of the help."""
     command = version_option(command)
-    sections = (_LOADS_1, _DEBUGGING, _OUTPUT, _FILES, _OPERATIONS, _CLUSTER, _LOAD, _WHAT)
+    sections = (_LOADS_1, _DEBUGGING, _TOLD, _OUTPUT, _FILES, _OPERATIONS, _CLUSTER, _LOAD, _WHAT)
     for decorate in sections:
         command = decorate(command)
     return click.argument("fqn", metavar="[TEST]", required=False)(command)
@@ -181,12 +220,14 @@ def gather(context: click.Context, environ: Mapping[str, str], directory: Path) 
         and context.params[param.name] is not None
     }  # fmt: skip
     named = given.get("config") or environ.get("LOADS_CONFIG") or ""
-    settings = configure(
-        map(_option, params), given, environ, locate_file(str(named), directory), EXCLUSIVE
-    )
+    file = locate_file(str(named), directory, environ)
+    options = {option.name: option for option in map(_option, params)}
+    for names, _ in _strangers(_mentions(environ, file)):
+        name = names[0].removeprefix("--")
+        options.setdefault(name, Option(name))
+    settings = configure(options.values(), given, environ, file, EXCLUSIVE)
     for line in settings.warnings:
         click.echo(line, err=True)
-    _refuse_what_is_not_there_yet(settings)
     return settings
 
 
@@ -214,18 +255,16 @@ def chosen_instead(settings: Configuration) -> str:
     return "".join(chosen)
 
 
+def _mentions(environ: Mapping[str, str], file: ConfigFile | None) -> str:
+    """What variables and a file say about outputs and observers."""
+    kinds = [kind for kind, _ in _KINDS]
+    said = [environ.get(f"LOADS_{kind.upper()}", "") for kind in kinds]
+    if file is not None:
+        said += [str(file.values.get(kind, "")) for kind in kinds]
+    return " ".join(said)
+
+
 _TYPED = click.core.ParameterSource.COMMANDLINE
-
-
-def _refuse_what_is_not_there_yet(settings: Configuration) -> None:
-    for name in NOT_YET:
-        setting = settings.settings.get(name)
-        if setting is not None and setting.value is not False:
-            where = f" ({setting.where})" if setting.where else ""
-            raise UsageError(
-                f"{setting.spelling}{where} is not available yet.",
-                "It is an option of Loads 1 that this version does not have so far.",
-            )
 
 
 def _name(param: click.Parameter) -> str:

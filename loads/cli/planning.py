@@ -11,13 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loads.cli.options import FOREVER, registry
+from loads.cli.options import FOREVER, observers, registry
 from loads.config import Configuration, Source
 from loads.errors import UsageError
 from loads.outputs.base import Output
-from loads.plan import RunPlan, parse_cycle, parse_duration
-from loads.target import Target, find_target
+from loads.plan import RunPlan, parse_cycle, parse_duration, split_command
+from loads.plugins import Plugins
+from loads.protocol.messages import Wish
+from loads.target import Target, find_program, find_target
 from loads.transport.endpoints import default_endpoints
+from loads.transport.ssh import DEFAULT_FRONTEND
 
 #: The settings that a test can look up in ``self.config``.  Where the cluster is, the variables
 #: for the test and what outputs are told may hold secrets, and a plan is shown to many.
@@ -35,7 +38,8 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]")
 def find_test(settings: Configuration) -> Target:
     """What is to be run.  Raises :class:`UsageError` when there is no such thing."""
     root = settings.read("test-dir", _directory) or Path.cwd()
-    target = settings.read("fqn", partial(find_target, directory=root))
+    find = find_program if settings.text("test-runner") else find_target
+    target = settings.read("fqn", partial(find, directory=root))
     if target is None:
         raise UsageError(
             "There is no test to run.",
@@ -48,14 +52,18 @@ def find_test(settings: Configuration) -> Target:
 def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str]) -> RunPlan:
     """The plan of a run.  Raises :class:`UsageError` for what cannot be planned."""
     agents = settings.read("agents", _agents) or 0
-    if not agents and settings.source("broker") is Source.COMMAND_LINE:
-        raise UsageError(
-            "--broker is given, but not how many of its agents to run on.", "Add -a N."
-        )
+    for name in ("broker", "ssh"):
+        if not agents and settings.source(name) is Source.COMMAND_LINE:
+            raise UsageError(
+                f"--{name} is given, but not how many of its agents to run on.", "Add -a N."
+            )
     users = settings.read("users", partial(parse_cycle, "users")) or ()
     duration = settings.read("duration", partial(_time, "duration"))
     hits = settings.read("hits", partial(parse_cycle, "hits")) or (() if duration else (1,))
+    runner = settings.read("test-runner", partial(_as_planned, "test_runner")) or ""
     grace = settings.read("grace", partial(_time, "grace")) or 0.0
+    if runner and settings.text("external-process-timeout"):
+        grace = settings.read("external-process-timeout", partial(_time, "grace")) or 0.0
     numbers = {
         "users": ":".join(map(str, users)),
         "hits": ":".join(map(str, hits)),
@@ -72,12 +80,13 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
         grace=grace,
         server_url=settings.read("server-url", _server_url) or "",
         env=dict(settings.read_items("env", partial(_variable, environ))),
-        python_deps=settings.items("python-dep"),
+        python_deps=tuple(_requirement(text, target) for text in settings.items("python-dep")),
         url_names=settings.read("url-names", partial(_as_planned, "url_names")) or "template",
         on_agent_loss=settings.read("on-agent-loss", partial(_as_planned, "on_agent_loss"))
         or "continue",
         patching=not settings.flag("no-patching"),
         resolve_once=not settings.flag("no-dns-resolve"),
+        test_runner=runner,
         config={k: v for k, v in (_told(settings, target, agents) | numbers).items() if v},
     )
 
@@ -113,9 +122,25 @@ def find_terminal(settings: Configuration) -> int | None:
 
 
 def files_of(settings: Configuration, target: Target) -> list[str]:
-    """What is to travel beside the code: patterns, relative to the project."""
+    """What is to travel beside the code: patterns, relative to the project.
+
+    Of an external runner's command, each word that is a file of the project.
+    """
+    words = split_command(settings.text("test-runner"), target.name)
+    files = [word for word in words if word and Path(target.project, word).is_file()]
+    program = [glob.escape(name) for word in files
+               if (name := _inside(Path(target.project, word), target))]  # fmt: skip
     own = [glob.escape(name) for path in settings.files if (name := _inside(path, target))]
-    return [*settings.items("include-file"), *own]
+    required = [_requirement(text, target) for text in settings.items("python-dep")]
+    libraries = [glob.escape(name[2:]) for name in required if name.startswith("./")]
+    return [*settings.items("include-file"), *own, *program, *libraries]
+
+
+def _requirement(text: str, target: Target) -> str:
+    """What pip is to install: of a file or directory of the project, where that is in it."""
+    is_path = "/" in text and Path(text).exists()
+    name = _inside(Path(text), target) if is_path else ""
+    return f"./{name}" if name not in ("", ".") else text
 
 
 def given_grace(settings: Configuration) -> float | None:
@@ -126,8 +151,9 @@ def given_grace(settings: Configuration) -> float | None:
 
 
 def find_frontend(settings: Configuration) -> str:
-    """The frontend of the broker."""
-    return settings.text("broker") or default_endpoints().frontend
+    """The frontend of the broker; with ``--ssh``, as it is seen from there."""
+    default = DEFAULT_FRONTEND if settings.text("ssh") else default_endpoints().frontend
+    return settings.text("broker") or default
 
 
 def worker_limit(settings: Configuration) -> int | None:
@@ -153,15 +179,32 @@ def build_outputs(settings: Configuration) -> list[tuple[str, Output]]:
 
 
 def _output(name: str, settings: Configuration) -> Output:
+    return registry.build(name, _options_of("output", registry, name, settings))
+
+
+def build_wishes(settings: Configuration) -> tuple[Wish, ...]:
+    """The observers asked for, each with its options.
+
+    Built once here, so that mistakes show before there is a run.  Raises :class:`UsageError`.
+    """
+    wishes = []
+    for name in dict.fromkeys(settings.items("observer")):
+        values = _options_of("observer", observers, name, settings)
+        observers.build(name, values)
+        wishes.append(Wish(name, tuple(sorted(values.items()))))
+    return tuple(wishes)
+
+
+def _options_of(
+    kind: str, parts: Plugins[Any], name: str, settings: Configuration
+) -> dict[str, str]:
+    """What was said of the options of an output or an observer."""
     try:
-        declared = registry.options(name)
+        declared = parts.options(name)
     except UsageError as error:
-        raise settings.settings["output"].blame(error.message, error.hint) from error
-    full_names = {option.name: f"output-{name}-{option.name}" for option in declared}
-    return registry.build(
-        name,
-        {k: settings.text(full) for k, full in full_names.items() if full in settings.settings},
-    )
+        raise settings.settings[kind].blame(error.message, error.hint) from error
+    full_names = {option.name: f"{kind}-{name}-{option.name}" for option in declared}
+    return {k: settings.text(full) for k, full in full_names.items() if full in settings.settings}
 
 
 def _told(settings: Configuration, target: Target, agents: int) -> dict[str, str]:

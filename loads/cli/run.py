@@ -12,6 +12,7 @@ from loads.cli.common import exits, set_up_logging
 from loads.cli.options import RunnerCommand, gather, is_instead, runner_options
 from loads.cli.planning import (
     build_outputs,
+    build_wishes,
     check_cluster_options,
     debug_level,
     files_of,
@@ -72,18 +73,25 @@ def main(context: click.Context, **_: object) -> ExitCode:
     target = find_test(settings)
     plan = make_plan(settings, target, os.environ)
     check_cluster_options(settings, plan)
+    wishes = build_wishes(settings)
     if plan.agents:
         from loads.cli.attachment import submit
         from loads.runners.distributed import submission
 
         files = files_of(settings, target)
-        return submit(settings, plan, submission(plan, target, files, patience_of(settings)))
+        find_run = submission(plan, target, files, patience_of(settings), wishes)
+        return submit(settings, plan, find_run)
     clock = SystemClock()
     with Outputs(build_outputs(settings)) as outputs:
         from loads.runners.local import LocalRunner
 
         workers = worker_limit(settings)
-        return LocalRunner(plan, target, clock, outputs, workers, debug).run().exit_code
+        view = LocalRunner(plan, target, clock, outputs, workers, debug).run()
+    if wishes:
+        from loads.cli.inquiry import tell
+
+        tell(wishes, view)
+    return view.exit_code
 
 
 if __name__ == "__main__":

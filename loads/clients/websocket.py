@@ -170,8 +170,9 @@ def create_ws(
     ``callback(message)`` is called for each message.  ``klass`` is a client class of ws4py's to
     use instead of :class:`WebSocketClient`; it is called as ``klass(url, protocols=...,
     extensions=...)``, without what its constructor does not take.
-    Raises ``OSError`` when there is no connection, ws4py's ``HandshakeError`` when what answers is
-    no web socket, ``TypeError`` when ``klass`` is no client class.
+    Raises ``OSError`` when there is no connection, or a step towards it takes 30 seconds, ws4py's
+    ``HandshakeError`` when what answers is no web socket, ``TypeError`` when ``klass`` is no client
+    class.
     """
     given: Any = klass  # functools.cache takes no type, says mypy
     client = WebSocketClient if given is None else _guarded(given)

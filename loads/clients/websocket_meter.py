@@ -43,6 +43,10 @@ else:
 
 SWITCHED = 101  #: the outcome of what went well, after HTTP's "Switching Protocols"
 
+CONNECT_TIME = (
+    30.0  #: seconds that each step of connecting may take, unless a client says otherwise
+)
+
 _PIECE = 1 << 16  #: bytes read at once; at least a TLS record, so that none waits unread in OpenSSL
 _TEXT, _BINARY, _FIN, _MASK = 0x1, 0x2, 0x80, 0x80
 _WHOLE = {_FIN | _TEXT: TextMessage, _FIN | _BINARY: BinaryMessage}
@@ -130,14 +134,16 @@ class Measured(_Client):  # type: ignore[misc, unused-ignore]
 
         ws4py starts the reader and then parses beside it, as if it were one frame, what came behind
         the headers.  Here the reader finds it in its buffer.
-        Raises ``OSError`` when there is no connection, and ws4py's ``HandshakeError`` when what
-        answers does not open a web socket.
+        Raises ``OSError`` when there is no connection, ``TimeoutError`` when a peer is silent for
+        30 seconds, and ws4py's ``HandshakeError`` when what answers does not open a web socket.
         """
         recorder, name = current(), Choices.name(self.url)
         record = recorder.series(SeriesKey(WEBSOCKET, name, WS_CONNECT)).record
         early: list[bytes] = []
         outcome = int(NoAnswer.CUT)
         self.handshake_ok, self.process = _nothing, early.append
+        if self.sock.gettimeout() is None:  # the reader sets it back
+            self.sock.settimeout(CONNECT_TIME)
         start = time.perf_counter()
         try:
             super().connect()

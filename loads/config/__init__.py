@@ -15,7 +15,9 @@ Files are INI, as in Loads 1, or TOML, which their suffix decides::
     fqn = "shop.test_cart.TestCart.test_buy"    # loads.toml: as here, or below [loads];
     include-file = ["*.json", "data/"]          # pyproject.toml: below [tool.loads]
 
-Names may be spelled with dashes or underscores.  Other sections are other programs' business.
+Names may be spelled with dashes or underscores.  In INI, ``${NAME}`` is an environment variable,
+``${HERE}`` the directory of the file, and sections called as in ``[observer-irc]`` or
+``[output-json]`` hold the options of that name.  Other sections are other programs' business.
 A key that is no option belongs to the test.  There it is a text: a TOML value is what ``str()``
 makes of it (``true`` is ``"True"``), and a list is joined by commas.
 """

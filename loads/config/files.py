@@ -14,6 +14,10 @@ from typing import Any
 from loads.errors import UsageError
 
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
+_REFERENCE = re.compile(r"(\$?)\$\{([^{}\n]+)\}")
+#: Sections of an INI file that hold options as well: ``channel`` in ``[observer-irc]`` is
+#: ``observer-irc-channel``.
+_PREFIXES = ("observer", "output")
 _NO_DEFAULT_SECTION = "\n"  # a name that no section can have: [DEFAULT] is a section like others
 _TABLES = ("env",)  #: options that may be written as a table, so also as one at the top level
 
@@ -27,13 +31,15 @@ class ConfigFile:
     values: Mapping[str, Any]
 
 
-def locate_file(named: str, directory: Path) -> ConfigFile | None:
+def locate_file(
+    named: str, directory: Path, environ: Mapping[str, str] | None = None
+) -> ConfigFile | None:
     """Read the file that was ``named``, or else the one that is in ``directory``, if any.
 
     Raises :class:`UsageError` as :func:`read_file` does.
     """
     if named:
-        return read_file(named)
+        return read_file(named, environ=environ)
     if (directory / "loads.toml").is_file():
         return read_file(directory / "loads.toml", "loads.toml")
     pyproject = directory / "pyproject.toml"
@@ -47,8 +53,12 @@ def locate_file(named: str, directory: Path) -> ConfigFile | None:
     return read_file(pyproject, pyproject.name)
 
 
-def read_file(path: str | Path, label: str = "") -> ConfigFile:
+def read_file(
+    path: str | Path, label: str = "", environ: Mapping[str, str] | None = None
+) -> ConfigFile:
     """Read a configuration file; messages call it ``label``, or else as ``path`` spells it.
+
+    In an INI file, ``${NAME}`` is what the variable of that name is in ``environ``.
 
     Raises :class:`UsageError` when it cannot be read, breaks its syntax or has no section for us.
     """
@@ -56,7 +66,7 @@ def read_file(path: str | Path, label: str = "") -> ConfigFile:
     if Path(path).suffix == ".toml":
         values = _toml_section(_read_toml(Path(path), label), Path(path).name, label)
     else:
-        values = _read_ini(Path(path), label)
+        values = _read_ini(Path(path), label, environ or {})
     return ConfigFile(Path(path).absolute(), label, values)
 
 
@@ -77,7 +87,7 @@ def _read_text(path: Path, label: str) -> str:
         ) from error
 
 
-def _read_ini(path: Path, label: str) -> dict[str, Any]:
+def _read_ini(path: Path, label: str, environ: Mapping[str, str]) -> dict[str, Any]:
     parser = configparser.RawConfigParser(default_section=_NO_DEFAULT_SECTION)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:
@@ -92,7 +102,31 @@ def _read_ini(path: Path, label: str) -> dict[str, Any]:
         raise UsageError(
             f"{label} has no [loads] section.", "Write [loads] on a line above the options."
         )
-    return {key: _unquoted(value) for key, value in parser.items("loads")}
+    given = {
+        f"{section}-{key}": value
+        for section in parser.sections()
+        if section.replace("_", "-").partition("-")[0] in _PREFIXES
+        for key, value in parser.items(section)
+    }
+    known = {**environ, "HERE": str(path.parent)}
+    return {
+        key: _unquoted(_expanded(value, known))
+        for key, value in (given | dict(parser.items("loads"))).items()
+    }
+
+
+def _expanded(value: str, known: Mapping[str, str]) -> str:
+    """A value with its references to variables replaced, as Loads 1 did.
+
+    ``$${NAME}`` is ``${NAME}``, and so is a name that is not known: it may be the test's affair.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        escaped, name = match.groups()
+        whole = match[0].removeprefix("$") if escaped else match[0]
+        return whole if escaped else known.get(name, whole)
+
+    return _REFERENCE.sub(replace, value)
 
 
 def _ini_fault(error: configparser.Error) -> tuple[int, str]:

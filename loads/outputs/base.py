@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, TextIO, runtime_checkable
 
 from loads.errors import LoadsError
 from loads.metrics.summary import RunView
 from loads.outputs.stream import Stream, visible
+from loads.plugins import PluginOption
 
 
 class Output(Protocol):
@@ -48,23 +48,8 @@ class Closeable(Protocol):
         """Give it back.  May be called at any time and more than once."""
 
 
-@dataclass(frozen=True)
-class OutputOption:
-    """An option of an output, ``--output-NAME-OPTION`` on the command line.
-
-    An output class lists its own as ``options: ClassVar[tuple[OutputOption, ...]]`` and takes
-    their values, which are strings, as keyword arguments of its constructor.
-    ``name`` is in lower case, its words joined by ``-``.
-    """
-
-    name: str
-    default: str = ""
-    help: str = ""
-
-    @property
-    def keyword(self) -> str:
-        """The name as a keyword argument: ``flush-every`` is ``flush_every``."""
-        return self.name.replace("-", "_")
+#: An option of an output, ``--output-NAME-OPTION`` on the command line.
+OutputOption = PluginOption
 
 
 class Outputs:

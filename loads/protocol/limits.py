@@ -14,6 +14,7 @@ MAX_TEXT = 20_000
 MAX_BUNDLE = 64 << 20  #: bytes of a packed bundle
 MAX_WORKERS = 1_024  #: workers of one agent
 MAX_RECORDED = 1 << 40  #: hits, tests and timings in a report: those of a worker in many days
+MAX_OBSERVERS = 20  #: observers of one run
 END_OF_TIME = 253e9  #: seconds since 1970 that a calendar has room for: until the year 9987
 
 

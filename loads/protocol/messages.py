@@ -7,7 +7,7 @@ leave it out; a field that is unknown is a newer peer's, and ignored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from loads.metrics.summary import RunChanges, RunView
@@ -315,11 +315,30 @@ class Ping(Message):
 
 
 @dataclass(frozen=True)
+class Wish:
+    """An observer that is to be told of a run's end, and pairs of its options and their values.
+
+    No part of the plan: values may be secrets, and a plan is shown to many and kept.
+    """
+
+    name: str
+    options: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        limits.check_ids(self.name)
+        for option in self.options:
+            if len(option) != 2:
+                raise ValueError("an option is a name and a value")
+            limits.check_texts(*option)
+
+
+@dataclass(frozen=True)
 class Submit(Message):
     """Run this plan with this bundle on ``plan.agents`` agents.
 
     ``patience`` is how many seconds the run may wait in the queue for them, 0 for not at all, nil
     for as long as it takes.  ``on`` names the agents that it is to run on; then it never waits.
+    ``observers`` are to be told of the end.
     """
 
     request: int
@@ -328,6 +347,7 @@ class Submit(Message):
     bundle: bytes
     patience: float | None = 0.0
     on: tuple[str, ...] = ()
+    observers: tuple[Wish, ...] = ()
 
     def __post_init__(self) -> None:
         limits.check_ids(self.digest, *self.on)
@@ -337,6 +357,8 @@ class Submit(Message):
             raise ValueError("agents that are named are as many as the plan asks for")
         if self.plan.agents < 1:
             raise ValueError("a plan for a broker asks for agents")
+        if len(self.observers) > limits.MAX_OBSERVERS:
+            raise ValueError(f"a run has at most {limits.MAX_OBSERVERS} observers")
         if len(self.bundle) > limits.MAX_BUNDLE:
             raise ValueError(f"a bundle has at most {limits.MAX_BUNDLE} bytes")
 

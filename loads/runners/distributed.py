@@ -14,6 +14,7 @@ from loads.metrics.summary import RunView
 from loads.outputs import figures
 from loads.outputs.base import Outputs
 from loads.plan import RunPlan
+from loads.protocol.messages import Wish
 from loads.runners.interrupts import Interrupts, Question, stop_notice
 from loads.target import Target
 from loads.transport.reactor import Reactor
@@ -32,14 +33,16 @@ def submission(
     target: Target,
     include: Sequence[str] = (),
     patience: float | None = 0.0,
+    observers: tuple[Wish, ...] = (),
 ) -> FindRun:
     """Makes a new run of ``plan``, and gives its id.
 
     The code of ``target`` travels to the agents, with the files that ``include`` names.  The run
-    may wait for agents for ``patience`` seconds, or as long as it takes if that is None.
+    may wait for agents for ``patience`` seconds, or as long as it takes if that is None.  The
+    broker tells ``observers`` of its end.
     """
     bundle = pack_test(target, include)
-    return lambda client: client.submit(plan, bundle, patience)
+    return lambda client: client.submit(plan, bundle, patience, observers=observers)
 
 
 def known_run(name: str) -> FindRun:

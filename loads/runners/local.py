@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from loads import descriptors
@@ -59,7 +62,7 @@ class LocalRunner:
         Raises :class:`LoadsError` when the test cannot be loaded.
         """
         descriptors.raise_limit()  # a few for each worker
-        with Reactor(self._clock) as reactor:
+        with Reactor(self._clock) as reactor, self._scratch() as scratch:
             self._reactor = reactor
             Interrupts(reactor, self._stop, self._stop_at_once)
             workers = workers_for(self._plan, self._most_workers)
@@ -68,6 +71,8 @@ class LocalRunner:
                 str(self._root),
                 1 if self._debug else workers,
                 self._clock,
+                scratch=scratch,
+                run_id=self._view.run_id,
                 foreground=bool(self._debug),
                 verbose=self._debug,
             )
@@ -85,6 +90,15 @@ class LocalRunner:
         view = self._picture()
         self._outputs.finish(view)
         return view
+
+    @contextmanager
+    def _scratch(self) -> Iterator[str]:
+        """A directory for the sockets that external runners report to; else none is needed."""
+        if not self._plan.test_runner:
+            yield ""
+            return
+        with tempfile.TemporaryDirectory(prefix="loads-", ignore_cleanup_errors=True) as directory:
+            yield directory
 
     # -- what happens ------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from loads.protocol import messages as m
 from loads.protocol.codec import VersionMismatch
 from loads.transport.endpoints import check_syntax, reachable
 from loads.transport.sockets import Dealer
+from loads.transport.ssh import Tunnel
 
 REQUEST_TIMEOUT = 5.0  #: seconds
 
@@ -25,14 +26,29 @@ class Requester:
     the broker describes when it refuses, be it because it does not understand the question.
     """
 
-    def __init__(self, endpoint: str, clock: Clock, timeout: float = REQUEST_TIMEOUT) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        clock: Clock,
+        timeout: float = REQUEST_TIMEOUT,
+        tunnel: Tunnel | None = None,
+    ) -> None:
+        """Through a ``tunnel``, ``endpoint`` is the broker's as the tunnel's other end knows it."""
         check_syntax(endpoint)
         self.endpoint = endpoint
+        self._tunnel = tunnel
         self._clock = clock
         self._timeout = timeout
         self._request = 0
         self._socket = Dealer(m.TO_CLIENT)
-        self._socket.connect(endpoint)
+        self._socket.connect(self.way_to(endpoint))
+
+    def way_to(self, endpoint: str) -> str:
+        """Where to connect to for one of the broker's endpoints: itself, or our tunnel's.
+
+        Raises :class:`LoadsError` when there cannot be a tunnel.
+        """
+        return endpoint if self._tunnel is None else self._tunnel.to(endpoint)
 
     def close(self) -> None:
         """Close the connection.  What was asked for goes on."""
@@ -66,9 +82,13 @@ class Requester:
 
     def unreachable(self) -> BrokerUnreachable:
         """The error that nobody answers."""
+        hint = "Start one with loads-broker, or name another with --broker."
+        if self._tunnel is None:
+            return BrokerUnreachable(f"No broker answers at {self.endpoint}.", hint)
+        said = f": {self._tunnel.complaint}" if self._tunnel.complaint else ""
         return BrokerUnreachable(
-            f"No broker answers at {self.endpoint}.",
-            "Start one with loads-broker, or name another with --broker.",
+            f"No broker answers at {self.endpoint} on {self._tunnel.destination}{said}.",
+            self._tunnel.hint(hint),
         )
 
     # -- without waiting -------------------------------------------------------------------------
@@ -84,6 +104,8 @@ class Requester:
         Where there is no broker, the question waits for one.
         """
         self._request += 1
+        if self._tunnel is not None:
+            self._tunnel.mend()
         self._socket.send(question(self._request))
         return self._request
 

@@ -13,6 +13,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import sys
 import types
 import unittest
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from typing import Any
 
 from loads.errors import TargetError
 from loads.metrics.series import TEST, SeriesKey
+from loads.worker import marks
 from loads.worker.verdicts import user_traceback
 
 PROVIDED = ("session", "app", "server_url")  #: what functions and plain classes may ask for
@@ -31,7 +33,8 @@ PROVIDED = ("session", "app", "server_url")  #: what functions and plain classes
 class Test:
     """One test: a method of ``owner``, or a plain function when that is None.
 
-    ``arguments`` are the names of what the test asks for.
+    ``arguments`` are the names of what the test asks for.  Of a test with parameters, each case is
+    a test, called as pytest calls it, such as ``test_square[3]``, and ``values`` are its own.
     """
 
     name: str
@@ -39,11 +42,12 @@ class Test:
     owner: type[Any] | None
     function: Callable[..., Any]
     arguments: tuple[str, ...] = ()
+    values: tuple[tuple[str, Any], ...] = ()
 
     @cached_property
     def method(self) -> str:
-        """The last part of the name."""
-        return self.name.rpartition(".")[2]
+        """The last part of the name, without a case."""
+        return self.name.partition("[")[0].rpartition(".")[2]
 
     @property
     def module(self) -> str:
@@ -67,7 +71,8 @@ def load(target: str, root: str) -> list[Test]:
     Raises :class:`TargetError`, with a hint, when there is no such thing, when it cannot be
     imported, or when it is no test.
     """
-    module, path = _import_longest(target, root)
+    dotted, bracket, _ = target.partition("[")
+    module, path = _import_longest(dotted, root)
     found: Any = module
     owner: Any = None
     walked = module.__name__
@@ -82,9 +87,9 @@ def load(target: str, root: str) -> list[Test]:
     elif isinstance(found, type):
         tests = list(_tests_of_class(found))
     elif isinstance(owner, type) and callable(found):
-        tests = [_test(walked, owner, found)]
+        tests = list(_tests(walked, owner, found))
     elif inspect.isfunction(found):
-        tests = [_test(walked, None, found)]
+        tests = list(_tests(walked, None, found))
     else:
         raise TargetError(
             f"{target} is no test: it is {_article(type(found).__name__)}.",
@@ -95,10 +100,51 @@ def load(target: str, root: str) -> list[Test]:
             f"There is no test in {target}.",
             "Methods and functions whose names start with test are tests.",
         )
-    return tests
+    for file in {sys.modules[test.module].__file__ for test in tests}:
+        marks.refuse_conftest(target, file, root)
+    return _case(target, dotted, tests) if bracket else tests
 
 
-def _test(name: str, owner: type[Any] | None, function: Callable[..., Any]) -> Test:
+def _case(target: str, dotted: str, tests: list[Test]) -> list[Test]:
+    """The case of a test with parameters that a target names."""
+    suffix = target[len(dotted) :]
+    chosen = [test for test in tests if test.name.endswith(suffix)]
+    if not chosen:
+        names = [test.name[len(test.name.partition("[")[0]) :] or "no cases" for test in tests]
+        raise TargetError(f"{dotted} has no case {suffix}.", f"It has {', '.join(names[:20])}.")
+    return chosen
+
+
+def _tests(name: str, owner: type[Any] | None, function: Callable[..., Any]) -> Iterator[Test]:
+    """A test, or each case of one with parameters.
+
+    Raises :class:`TargetError` for what looks like a test, but cannot be run as one.
+    """
+    module = sys.modules[(owner or function).__module__]
+    kinds = () if owner is None else (owner,)
+    found = marks.marks_of(function, *kinds, module)
+    marks.refuse_fixtures(name, found, *kinds, module)
+    if _is_case(owner):
+        found = [mark for mark in found if mark.name != "parametrize"]  # nor does pytest
+    for case in marks.cases_of(name, found):
+        judged = marks.marked(function, (*case.marks, *found))
+        if judged is not function and owner is not None and not case.marks:
+            _replace_method(owner, name.rpartition(".")[2], found)
+        yield _test(name, owner, judged, case)
+
+
+def _replace_method(owner: type[Any], name: str, found: list[Any]) -> None:
+    """Have a method of a class do as its marks say, unless that was done before."""
+    plain = inspect.getattr_static(owner, name)
+    if inspect.isfunction(plain) and not hasattr(plain, "__loads_marked__"):
+        judged: Any = marks.marked(plain, found)
+        judged.__loads_marked__ = True
+        setattr(owner, name, judged)
+
+
+def _test(
+    name: str, owner: type[Any] | None, function: Callable[..., Any], case: marks.Case
+) -> Test:
     """Raises :class:`TargetError` for what looks like a test, but cannot be run as one."""
     if inspect.iscoroutinefunction(function) or (
         owner is not None and issubclass(owner, unittest.IsolatedAsyncioTestCase)
@@ -115,14 +161,21 @@ def _test(name: str, owner: type[Any] | None, function: Callable[..., Any]) -> T
         inspect.getattr_static(owner, name.rpartition(".")[2]), staticmethod | classmethod
     ):
         parameters = parameters[1:]  # self
-    wanted = [p.name for p in parameters if p.default is p.empty and p.kind not in _VARIADIC]
+    parameters = parameters[marks.patched_arguments(function) :]
+    given = dict(case.values)
+    wanted = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind not in _VARIADIC and p.name not in given
+    ]
     for argument in wanted:
         if argument not in PROVIDED:
             raise TargetError(
                 f"{name} asks for {argument!r}, which Loads does not provide.",
-                f"It provides {', '.join(PROVIDED)}; give other arguments a default.",
+                f"It provides {', '.join(PROVIDED)}, and no fixtures; give other arguments a "
+                "default.",
             )
-    return Test(name, weight, owner, function, tuple(wanted))
+    return Test(name + case.suffix, weight, owner, function, tuple(wanted), case.values)
 
 
 def _import_longest(target: str, root: str) -> tuple[types.ModuleType, list[str]]:
@@ -187,7 +240,9 @@ def _is_case(thing: Any) -> bool:
 def _tests_of_class(owner: type[Any]) -> Iterator[Test]:
     loader = unittest.TestLoader()
     for name in loader.getTestCaseNames(owner):
-        yield _test(f"{owner.__module__}.{owner.__qualname__}.{name}", owner, getattr(owner, name))
+        yield from _tests(
+            f"{owner.__module__}.{owner.__qualname__}.{name}", owner, getattr(owner, name)
+        )
 
 
 def _tests_of_module(module: types.ModuleType) -> Iterator[Test]:
@@ -198,7 +253,7 @@ def _tests_of_module(module: types.ModuleType) -> Iterator[Test]:
         if _is_case(thing) or (isinstance(thing, type) and name.startswith("Test")):
             yield from _tests_of_class(thing)
         elif inspect.isfunction(thing) and name.startswith("test"):
-            yield _test(f"{module.__name__}.{name}", None, thing)
+            yield from _tests(f"{module.__name__}.{name}", None, thing)
 
 
 def _test_names(found: Any) -> list[str]:

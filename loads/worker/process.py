@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 from collections import deque
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent import monkey
@@ -44,6 +46,9 @@ from loads.worker.fixtures import fixtures
 from loads.worker.loader import load
 from loads.worker.users import Users
 from loads.worker.watchdog import LIMIT, Watchdog
+
+if TYPE_CHECKING:
+    from loads.worker.external import Programs
 
 CUT_TIME = 2.0  #: seconds that cut greenlets have to unwind before the process ends regardless
 
@@ -87,6 +92,8 @@ class Commands:
         """The supervisor is gone, so nobody else will remove what it made for this run."""
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
+        if os.getpgrp() == os.getpid():  # not in the foreground, where the group is the user's
+            os.killpg(os.getpid(), signal.SIGKILL)  # with whatever the test has started
         os._exit(1)
 
     def next(self) -> object:
@@ -120,6 +127,9 @@ class Worker:
         Settings.config = dict(job.plan.config)
         if job.plan.url_names == "exact":
             Choices.name = staticmethod(exact_name)
+        if job.plan.test_runner:
+            self._run_programs()
+            return
         if job.verbose > 1:
             Choices.watch = staticmethod(show)
         sys.path[:0] = [os.path.normpath(os.path.join(job.root, path)) for path in job.plan.paths]
@@ -145,6 +155,22 @@ class Worker:
         if shortage:
             self.tell(Warned(shortage))
 
+    def _run_programs(self) -> None:
+        """The users are programs of another language."""
+        from loads.worker.external import Programs  # noqa: PLC0415 - others do without ZeroMQ
+
+        try:
+            programs = Programs(self._job, self._recorder, lambda text: self.tell(Warned(text)))
+        except LoadsError as error:
+            self.tell(WorkerFailed(int(error.exit_code), error.message, error.hint))
+            return
+        try:
+            self.tell(WorkerReady())
+            self._obey(programs)
+        finally:
+            programs.close()
+        self.tell(WorkerEnded())
+
     def _warn_of_blocking(self, where: str) -> None:
         self.tell(
             Warned(
@@ -161,7 +187,7 @@ class Worker:
             )
         )
 
-    def _obey(self, users: Users) -> None:
+    def _obey(self, users: Users | Programs) -> None:
         last_group = len(self._job.plan.users) - 1
         running: gevent.Greenlet | None = None
         ended = Event()

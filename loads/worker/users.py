@@ -70,9 +70,9 @@ class Belongings:
             instance._testMethodName = test.method  # one instance serves all tests of the class
         return instance
 
-    def arguments(self, test: Test) -> list[Any]:
-        """What a test asks for by the names of its arguments."""
-        return [self._provide(name) for name in test.arguments]
+    def arguments(self, test: Test) -> dict[str, Any]:
+        """What a test asks for by the names of its arguments, and its parameters' values."""
+        return {name: self._provide(name) for name in test.arguments} | dict(test.values)
 
     def _provide(self, name: str) -> Any:
         if name not in self._provided:
@@ -137,14 +137,17 @@ class User:
         recorder.touch(now)
 
 
-def _run_plain(test: Test, instance: Any, arguments: list[Any], outcome: Outcome) -> None:
+def _run_plain(test: Test, instance: Any, arguments: dict[str, Any], outcome: Outcome) -> None:
     """Run a function, or a method of a plain class, between its set-up and tear-down."""
+    if getattr(test.function, "__unittest_skip__", False):
+        outcome.addSkip(None, "")
+        return
     holder, kind, function = sys.modules[test.module], "function", test.function
     if instance is not None:
         holder, kind, function = instance, "method", getattr(instance, test.method)
     _call_hook(holder, f"setup_{kind}", function)
     try:
-        function(*arguments)
+        function(**arguments)
     except BaseException as error:
         outcome.caught(error)
     _call_hook(holder, f"teardown_{kind}", function)

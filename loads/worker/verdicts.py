@@ -78,12 +78,12 @@ class Outcome:
         if issubclass(kind, GreenletExit):
             self.cut = True
             return
-        if _is_skip(kind):
+        if is_skip(kind):
             self.addSkip(None, "")
             return
-        if _is_pytest(kind, "XFailed"):
+        if is_pytest(kind, "XFailed"):
             return
-        error = error and not _is_pytest(kind, "Failed")
+        error = error and not is_pytest(kind, "Failed")
         if error:
             self.verdict = Verdict.ERROR
         elif self.verdict is not Verdict.ERROR:
@@ -116,7 +116,7 @@ def _message(exception: BaseException) -> str:
         return f"(its text could not be had: {type(error).__name__})"
 
 
-def _is_pytest(kind: type[BaseException], name: str) -> bool:
+def is_pytest(kind: type[BaseException], name: str) -> bool:
     """Whether an exception is pytest's, which need not be installed here.
 
     Some of them pretend to be builtins, but their base does not.
@@ -126,8 +126,14 @@ def _is_pytest(kind: type[BaseException], name: str) -> bool:
     )
 
 
-def _is_skip(kind: type[BaseException]) -> bool:
-    return issubclass(kind, unittest.SkipTest) or _is_pytest(kind, "Skipped")
+def is_cut(error: BaseException) -> bool:
+    """Whether somebody ended the test's greenlet."""
+    return isinstance(error, GreenletExit)
+
+
+def is_skip(kind: type[BaseException]) -> bool:
+    """Whether an exception says that its test is to be skipped."""
+    return issubclass(kind, unittest.SkipTest) or is_pytest(kind, "Skipped")
 
 
 def user_traceback(trace: TracebackType | None, root: str) -> str:

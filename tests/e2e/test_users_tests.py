@@ -117,11 +117,11 @@ def test_six_kinds_of_test_as_load(shared_stage: Stage, servers: Servers, agents
 LIBRARY = "loads_sample_library"
 
 
-def make_wheel(folder: Path) -> Path:
+def make_wheel(folder: Path, word: str = "from the library") -> Path:
     """A library as pip installs it, and nobody else has."""
     info = f"{LIBRARY}-1.0.dist-info"
     files = {
-        f"{LIBRARY}.py": "NAME = 'from the library'\n",
+        f"{LIBRARY}.py": f"NAME = {word!r}\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {LIBRARY}\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\n"
         "Tag: py3-none-any\n",
@@ -168,6 +168,32 @@ def test_all_that_a_test_needs_comes_to_the_agents(
         wheel.unlink(missing_ok=True)
     (libraries,) = installed(stage)
     assert (libraries / f"{LIBRARY}.py").is_file()
+
+
+def test_a_library_of_the_project_travels_and_is_known_by_its_content(stage: Stage) -> None:
+    """Another library under the same name is another one, and not the first again."""
+    stage.write(
+        "test_it.py",
+        f"""
+        from loads.case import TestCase
+
+        class TestIt(TestCase):
+            def test_it(self):
+                from {LIBRARY} import NAME
+                self.incr_counter(NAME)
+        """,
+    )
+    folder = stage.project / "wheels"
+    folder.mkdir()
+    cluster, wheel = Cluster(stage), folder
+    for number, name in enumerate(("one", "two", "two"), 1):
+        wheel = make_wheel(folder, name) if number < 3 else wheel
+        options = ("--python-dep", wheel if number == 1 else f"wheels/{wheel.name}")
+        result = cluster.run("test_it", *options)
+        assert result.code == 0, result.err
+        assert result.summary["counters"] == {name: 1}
+        assert result.summary["plan"]["python_deps"] == [f"./wheels/{wheel.name}"]
+        assert len(installed(stage)) == min(number, 2)
 
 
 def test_a_library_that_cannot_be_installed_ends_the_run(stage: Stage) -> None:

@@ -148,7 +148,7 @@ def test_caches_and_hidden_files_stay(tmp_path: Path) -> None:
 
 def test_other_tests_of_the_directory_stay(tmp_path: Path) -> None:
     lay(tmp_path, ["test_it.py", "test_other.py", "conftest.py", "README.rst"])
-    assert sent(tmp_path) == {"test_it.py"}
+    assert sent(tmp_path) == {"test_it.py", "conftest.py"}
 
 
 # -- where imports are looked for ------------------------------------------------------------------
@@ -326,3 +326,29 @@ def test_the_same_project_is_the_same_bundle(tmp_path: Path) -> None:
         target = find_target("test_it", tmp_path / place)
         digests.add(pack_test(target, ["data"]).digest)
     assert len(digests) == 1
+
+
+def test_linked_directories_of_the_project_travel_as_what_they_point_to(tmp_path: Path) -> None:
+    """Once each, without going round in circles, and never from outside of the project."""
+    project = tmp_path / "project"
+    for folder in ("shop/pages", "shared/deep", "../outside"):
+        (project / folder).mkdir(parents=True)
+    for name in ("shop/__init__.py", "shared/a.py", "shared/deep/b.txt", "../outside/secret.txt"):
+        (project / name).write_text(name)
+    (project / "shop/common").symlink_to("../shared")
+    (project / "shop/out").symlink_to("../../outside")
+    (project / "shop/pages/up").symlink_to("..")
+    (project / "shared/deep/round").symlink_to(".")
+    target = find_target("shop.test_it", project)
+    names = zipfile.ZipFile(io.BytesIO(pack_test(target).data)).namelist()
+    assert names == ["shop/__init__.py", "shop/common/a.py", "shop/common/deep/b.txt"]
+
+
+def test_what_pytest_would_do_travels_with_a_test(tmp_path: Path) -> None:
+    """So that an agent refuses what this machine refuses; other tests' files stay here."""
+    for name in ("conftest.py", "tests/conftest.py", "tests/test_it.py", "others/conftest.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    target = find_target("tests/test_it.py::test_it", tmp_path)
+    names = zipfile.ZipFile(io.BytesIO(pack_test(target).data)).namelist()
+    assert names == ["conftest.py", "tests/conftest.py", "tests/test_it.py"]

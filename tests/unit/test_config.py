@@ -459,3 +459,35 @@ def test_a_bad_item_of_a_list_names_its_source(here: Path) -> None:
 def test_what_is_no_text_cannot_travel(given_: dict, environ: dict, spelling: str) -> None:
     with pytest.raises(UsageError, match=f"The value of {spelling} is not UTF-8"):
         configure(OPTIONS, given_, environ)
+
+
+def test_an_ini_file_may_refer_to_variables_and_to_its_place(tmp_path: Path) -> None:
+    """As in Loads 1: a name that is not known stays, and two dollars escape one that is."""
+    (tmp_path / "loads.ini").write_text(
+        "[loads]\nserver_url = http://${HOST}:${PORT}/\n"
+        "include_file = ${HERE}/data\n    ${HERE}/more\n"
+        "greeting = $5 for ${nobody}, $${HOST} and ${HOST\nagain = ${twice}\n"
+    )
+    environ = {"HOST": "target", "PORT": "80", "twice": "${HOST}", "LOADS_X": ""}
+    found = read_file(tmp_path / "loads.ini", environ=environ).values
+    assert found == {
+        "server_url": "http://target:80/",
+        "include_file": f"{tmp_path}/data\n{tmp_path}/more",
+        "greeting": "$5 for ${nobody}, ${HOST} and ${HOST",
+        "again": "${HOST}",
+    }
+
+
+def test_sections_of_outputs_and_observers_hold_their_options(tmp_path: Path) -> None:
+    (tmp_path / "loads.ini").write_text(
+        "[loads]\nobserver = irc\noutput_json_filename = a\n"
+        "[observer-irc]\nchannel = #loads\n[output_json]\nfilename = b\n"
+        "[observer]\nirc-server = here\n[other]\nusers = 3\n[observer:email]\nport = 9\n"
+    )
+    assert dict(read_file(tmp_path / "loads.ini").values) == {
+        "observer": "irc",
+        "observer-irc-channel": "#loads",
+        "observer-irc-server": "here",
+        "output_json-filename": "b",
+        "output_json_filename": "a",
+    }

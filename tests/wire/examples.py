@@ -33,7 +33,8 @@ def _plan() -> RunPlan:
         url_names="exact",
         patching=False,
         resolve_once=False,
-        on_agent_loss="redistribute",
+        on_agent_loss="abort",
+        test_runner="./run.js {test}",
     )
 
 
@@ -159,7 +160,15 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.Acknowledge(RUN, "box-1:0", 7),
         m.Release(RUN),
         m.Ping(1),
-        m.Submit(2, _plan(), DIGEST, BUNDLE, 60.0, ("box-1", "box-2")),
+        m.Submit(
+            2,
+            _plan(),
+            DIGEST,
+            BUNDLE,
+            60.0,
+            ("box-1", "box-2"),
+            (m.Wish("irc", (("channel", "#loads"),)),),
+        ),
         m.StopRun(3, RUN, 30.0),
         m.GetRun(4, RUN),
         m.ListRuns(5, 10),

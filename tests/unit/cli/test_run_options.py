@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +78,9 @@ PLANS: list[tuple[str, dict[str, Any]]] = [
     ("--no-patching", {"patching": False}),
     ("--no-dns-resolve", {"resolve_once": False}),
     ("--batched", {}),
+    ("--test-runner './run.js {test}'", {"test_runner": "./run.js {test}"}),
+    ("--test-runner ./r --external-process-timeout 2", {"test_runner": "./r", "grace": 2.0}),
+    ("--zmq-receiver ipc:///tmp/loads-receiver.ipc", {}),
     ("--quiet --output null --project-name shop --user-id me", {}),
 ]
 
@@ -313,30 +315,6 @@ def test_warnings_are_one_line_on_standard_error(here: Path) -> None:
         "It is passed on to the test.",
         'warning: "LOADS_UZERS" is no option; did you mean "LOADS_USERS"? It is ignored.',
     ]
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        "--ssh me@box:22",
-        "--test-runner 'node run.js'",
-        "--observer irc",
-        "--observer-irc-channel '#loads'",
-        "--observer-email-recipient=me@example.com",
-    ],
-)
-def test_what_is_not_there_yet_says_so(here: Path, option: str) -> None:
-    result = invoke(f"{TEST} {option}")
-    assert result.exit_code == 2
-    name = re.split("[ =]", option, maxsplit=1)[0]
-    assert f"{name} is not available yet." in result.stderr
-
-
-def test_what_is_not_there_yet_is_refused_from_a_file_unless_switched_off(here: Path) -> None:
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nssh = me@box\n")
-    assert "ssh (in loads.ini) is not available yet." in invoke("--config loads.ini").stderr
-    (here / "loads.ini").write_text(f"[loads]\nfqn = {TEST}\nssh =\n")
-    assert planned("--config loads.ini").target == TEST
 
 
 # -- the cluster ---------------------------------------------------------------------------------

@@ -93,6 +93,10 @@ WHOLE: dict[type[m.Message], st.SearchStrategy[Any]] = {
         ids,
         st.binary(max_size=20),
         st.none() | durations,
+        st.just(()),
+        st.lists(
+            st.builds(m.Wish, ids, st.lists(st.tuples(texts, texts)).map(tuple)), max_size=3
+        ).map(tuple),
     ),
 }
 

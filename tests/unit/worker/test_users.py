@@ -160,19 +160,19 @@ def test_what_functions_ask_for_is_the_users_own(
 ) -> None:
     """One session and one app for all of a user's functions, and others for another user."""
     one, two = Belongings(), Belongings()
-    (session,) = one.arguments(tests["test_session"])
-    (app,) = one.arguments(tests["test_app"])
+    (session,) = one.arguments(tests["test_session"]).values()
+    (app,) = one.arguments(tests["test_app"]).values()
     assert isinstance(session, requests.Session)
     assert app.server_url == server
-    assert one.arguments(tests["test_all"]) == [session, app, server]
-    assert two.arguments(tests["test_session"]) != [session]
+    assert list(one.arguments(tests["test_all"]).values()) == [session, app, server]
+    assert two.arguments(tests["test_session"]) != {"session": session}
 
 
 def test_what_is_not_asked_for_is_not_made(tests: dict[str, loader.Test]) -> None:
     """Without a server there is no app, which is no trouble for who wants a session only."""
     own = Belongings()
     assert own.arguments(tests["test_session"])
-    assert own.arguments(tests["TestCart.test_one"]) == []
+    assert own.arguments(tests["TestCart.test_one"]) == {}
 
 
 def test_who_leaves_closes_all_sessions(
@@ -188,7 +188,7 @@ def test_who_leaves_closes_all_sessions(
     own = Belongings()
     instance = own.instance(tests["TestCart.test_one"])
     expected = [instance.session, instance.app.session]
-    session, app, _ = own.arguments(tests["test_all"])
+    session, app, _ = own.arguments(tests["test_all"]).values()
     expected += [session, app.session]
     own.close()
     assert sorted(map(id, closed)) == sorted(map(id, expected))
