@@ -267,7 +267,8 @@ class Run:
         planned = sum(plan.tests_in(group) for plan in plans for group in range(len(plan.users)))
         done = sum(account.tests for account in accounts)
         more = max(0, planned - done)
-        return f"Agent {part.agent_id} may have run up to {more:,} tests that are not counted."
+        tests = "a test that is" if more == 1 else f"up to {more:,} tests that are"
+        return f"Agent {part.agent_id} may have run {tests} not counted."
 
     def _agent_view(self, part: Part) -> AgentView:
         accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
