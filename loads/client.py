@@ -122,7 +122,7 @@ class Follower:
         self._refused = refused
         self._picture = Picture()
         self._asked = False
-        self._socket = Subscriber(m.PUBLISHED)
+        self._socket = Subscriber(m.PUBLISHED, client.access.credentials)
         self._socket.connect(publisher)
         self._socket.follow(run_id)
 

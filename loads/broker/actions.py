@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loads.protocol.messages import Message
+from loads.protocol.roles import UNLOCKED, Who
 from loads.storage.base import Record
 
 # -- events --------------------------------------------------------------------------------------
@@ -21,6 +22,7 @@ class FromAgent:
     peer: bytes
     message: Message
     body: bytes = b""
+    who: Who = UNLOCKED
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,29 @@ class FromClient:
     peer: bytes
     message: Message
     fresh_id: str
+    who: Who = UNLOCKED
 
 
 @dataclass(frozen=True)
-class WrongVersion:
-    """An agent, or a client, speaks another version of the protocol; ``reason`` names both."""
+class Unwelcome:
+    """What an agent, or a client, says is not heard; ``reason`` says why.
+
+    It speaks another version of the protocol, or its key is good no longer.
+    """
 
     peer: bytes
     reason: str
     hint: str
     is_client: bool = False
+
+
+@dataclass(frozen=True)
+class KeyGone:
+    """A key was revoked, or has expired: ``reason``."""
+
+    name: str
+    reason: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,7 @@ class Removed:
     run_ids: tuple[str, ...]
 
 
-Event = FromAgent | FromClient | WrongVersion | Tick | StorageFailed | StorageWorks | Removed
+Event = FromAgent | FromClient | Unwelcome | KeyGone | Tick | StorageFailed | StorageWorks | Removed
 
 # -- actions -------------------------------------------------------------------------------------
 
@@ -123,4 +138,24 @@ class LookUp:
     number: int
 
 
-Action = ToAgent | ToClient | Publish | Log | Store | LookUp
+@dataclass(frozen=True)
+class Deny:
+    """Count a message that its sender had no right to send."""
+
+    who: Who
+    kind: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Write down for good who did what, and what came of it."""
+
+    what: str
+    who: Who
+    run_id: str = ""
+    user_id: str = ""
+    target: str = ""
+    outcome: str = "done"
+
+
+Action = ToAgent | ToClient | Publish | Log | Store | LookUp | Deny | Audit

@@ -87,6 +87,7 @@ class Clients:
             bundle=message.bundle,
             submitted=self._book.wall,
             is_check=bool(message.on),
+            submitted_by=event.who.name,
         )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
@@ -182,6 +183,7 @@ def _run_row(run: Run) -> RunRow:
         hits=run.ledger.total.hits,
         place=run.queue.place if run.queue else 0,
         user_id=run.plan.config.get("user_id", ""),
+        submitted_by=run.submitted_by,
     )
 
 
@@ -200,6 +202,7 @@ def _ended_row(head: Head) -> RunRow:
         users=0,
         hits=head.hits,
         user_id=head.plan.config.get("user_id", ""),
+        submitted_by=head.submitted_by,
     )
 
 

@@ -9,6 +9,7 @@ from loads.cli.planning import find_frontend
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.config import Configuration
+from loads.transport.tokens import Access
 
 PATIENCE = 5.0  #: seconds to wait for each answer
 
@@ -24,6 +25,6 @@ def connected(settings: Configuration) -> Iterator[BrokerClient]:
         yield client
 
 
-def at(frontend: str) -> BrokerClient:
-    """A client of the broker at ``frontend``; to be closed."""
-    return BrokerClient(frontend, SystemClock(), PATIENCE)
+def at(broker: Access | str) -> BrokerClient:
+    """A client of a broker, as it is given with ``--broker``; to be closed."""
+    return BrokerClient(broker, SystemClock(), PATIENCE)

@@ -17,7 +17,7 @@ from loads.errors import UsageError
 from loads.outputs.base import Output
 from loads.plan import RunPlan, parse_cycle, parse_duration
 from loads.target import Target, find_target
-from loads.transport.endpoints import default_endpoints
+from loads.transport.tokens import Access, find_access
 
 #: The settings that a test can look up in ``self.config``.  Where the cluster is, the variables
 #: for the test and what outputs are told may hold secrets, and a plan is shown to many.
@@ -125,9 +125,9 @@ def given_grace(settings: Configuration) -> float | None:
     return settings.read("grace", partial(_time, "grace"))
 
 
-def find_frontend(settings: Configuration) -> str:
-    """The frontend of the broker."""
-    return settings.text("broker") or default_endpoints().frontend
+def find_frontend(settings: Configuration) -> Access:
+    """The frontend of the broker, and what opens it."""
+    return find_access(settings.text("broker"))
 
 
 def worker_limit(settings: Configuration) -> int | None:
