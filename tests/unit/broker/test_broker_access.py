@@ -19,6 +19,7 @@ RIGHTS: dict[type[m.Message], set[Role]] = {
     m.Ready: {OWNER, AGENT},
     m.CannotRun: {OWNER, AGENT},
     m.Report: {OWNER, AGENT},
+    m.Extended: {OWNER, AGENT},
     m.Finished: {OWNER, AGENT},
     m.Bye: {OWNER, AGENT},
     m.Heartbeat: {OWNER, AGENT},
