@@ -11,7 +11,7 @@ project = "Loads"
 project_copyright = "the Loads contributors"
 version = release = loads.__version__
 
-extensions = ["sphinx.ext.autodoc", "command_tables", "protocol_tables"]
+extensions = ["sphinx.ext.autodoc", "command_tables", "protocol_tables", "rights_tables"]
 exclude_patterns = ["_build"]
 
 html_theme = "alabaster"

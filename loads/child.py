@@ -51,7 +51,7 @@ class Child:
         os.set_blocking(self.events, False)
         made = job(events_in, self.memory.fd)
         try:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 - our own worker
                 [sys.executable, "-m", "loads.worker", str(commands_out)],
                 stdin=None if foreground else subprocess.DEVNULL,
                 stdout=None if foreground else sys.stderr.fileno(),  # ours is for results

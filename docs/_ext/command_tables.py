@@ -39,15 +39,28 @@ def _row(texts, literal_first=False):
 
 
 class CommandDirective(Directive):
-    """The options of a click command."""
+    """The options of a click command; of a group, those of each command in it."""
 
     required_arguments = 1
 
     def run(self):
         command = importlib.import_module(self.arguments[0]).main
+        if not isinstance(command, click.Group):
+            return [self.table_of(command)]
+        found = []
+        for name, part in command.commands.items():
+            words = " ".join([name, *(p.make_metavar(click.Context(part)) for p in part.params
+                                      if isinstance(p, click.Argument))])  # fmt: skip
+            found += [nodes.rubric("", words), nodes.paragraph("", part.help)]
+            if any(isinstance(parameter, click.Option) for parameter in part.params):
+                found.append(self.table_of(part))
+        return found
+
+    @staticmethod
+    def table_of(command):
         context = click.Context(command, info_name=command.name)
         records = [parameter.get_help_record(context) for parameter in command.params]
-        return [_table([r for r in records if r], ("Option", "Meaning"), (30, 70))]
+        return _table([r for r in records if r], ("Option", "Meaning"), (30, 70))
 
 
 class ExitCodesDirective(Directive):

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from loads import __version__, descriptors
@@ -50,6 +51,7 @@ from loads.transport.guard import Guard
 from loads.transport.reactor import Reactor
 from loads.transport.requester import Requester
 from loads.transport.sockets import Dealer
+from loads.transport.tokens import Access
 
 TICK = 0.05  #: seconds
 LOAD_INTERVAL = 5.0  #: seconds; the kernel itself updates load averages as often
@@ -63,7 +65,7 @@ log = logging.getLogger("loads.agent")
 class Server:
     """An agent with its socket and, during a run, its workers."""
 
-    def __init__(self, backend: str, workers: int, clock: Clock, orphan_timeout: float) -> None:
+    def __init__(self, backend: Access, workers: int, clock: Clock, orphan_timeout: float) -> None:
         self._clock = clock
         self._supervisors: dict[int, Supervisor] = {}  # by the number of the load
         self._ready: set[int] = set()
@@ -79,7 +81,7 @@ class Server:
         self._reactor: Reactor | None = None
         self._guard = Guard(log)
         self._socket = Dealer(TO_AGENT)
-        self._socket.connect(backend)
+        self._socket.dial(backend, "backend")
         host = socket.gethostname()
         self.agent_id = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
         self._core = Core(
@@ -102,6 +104,7 @@ class Server:
         with Reactor(self._clock) as reactor:
             self._reactor = reactor
             reactor.on_readable(self._socket, self._read)
+            reactor.on_readable(self._socket.monitor, self._look_at_connection)
             reactor.every(TICK, self._tick)
             reactor.every(GARBAGE_INTERVAL, self._report_garbage)
             reactor.every(LOAD_INTERVAL, self._look_at_box)
@@ -144,6 +147,11 @@ class Server:
         if self._garbage:
             log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
             self._garbage = 0
+
+    def _look_at_connection(self) -> None:
+        refusal = self._socket.refusal()
+        if refusal is not None:
+            self._leave(Leave(int(refusal.exit_code), refusal.message, refusal.hint))
 
     def _tick(self) -> None:
         self._handle(Tick())
@@ -312,7 +320,7 @@ class Server:
             self._reactor.stop()
 
 
-def find_broker(frontend: str, clock: Clock) -> str:
+def find_broker(frontend: Access, clock: Clock) -> Access:
     """The backend of the broker at ``frontend``; waits for it, because boxes boot in any order.
 
     Raises :class:`LoadsError` when there is a broker, but none for us.
@@ -321,7 +329,7 @@ def find_broker(frontend: str, clock: Clock) -> str:
     try:
         while True:
             try:
-                return requester.ping().backend
+                return replace(frontend, endpoint=requester.ping().backend)
             except BrokerUnreachable as error:
                 log.warning("%s Still trying. %s", error.message, error.hint)
     finally:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from loads.metrics.summary import RunView
 from loads.protocol.messages import Message, Wish
+from loads.protocol.roles import UNLOCKED, Who
 from loads.storage.base import Record
 
 # -- events --------------------------------------------------------------------------------------
@@ -22,6 +23,7 @@ class FromAgent:
     peer: bytes
     message: Message
     body: bytes = b""
+    who: Who = UNLOCKED
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,15 @@ class FromClient:
     peer: bytes
     message: Message
     fresh_id: str
+    who: Who = UNLOCKED
 
 
 @dataclass(frozen=True)
-class WrongVersion:
-    """An agent, or a client, speaks another version of the protocol; ``reason`` names both."""
+class Unwelcome:
+    """What an agent, or a client, says is not heard; ``reason`` says why.
+
+    It speaks another version of the protocol, or its key is good no longer.
+    """
 
     peer: bytes
     reason: str
@@ -50,6 +56,15 @@ class Observed:
     run_id: str
     observer: str
     problem: str
+
+
+@dataclass(frozen=True)
+class KeyGone:
+    """A key was revoked, or has expired: ``reason``."""
+
+    name: str
+    reason: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,15 @@ class Removed:
 
 
 Event = (
-    FromAgent | FromClient | WrongVersion | Observed | Tick | StorageFailed | StorageWorks | Removed
+    FromAgent
+    | FromClient
+    | Unwelcome
+    | KeyGone
+    | Observed
+    | Tick
+    | StorageFailed
+    | StorageWorks
+    | Removed
 )
 
 # -- actions -------------------------------------------------------------------------------------
@@ -143,4 +166,24 @@ class LookUp:
     number: int
 
 
-Action = ToAgent | ToClient | Publish | Observe | Log | Store | LookUp
+@dataclass(frozen=True)
+class Deny:
+    """Count a message that its sender had no right to send."""
+
+    who: Who
+    kind: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Write down for good who did what, and what came of it."""
+
+    what: str
+    who: Who
+    run_id: str = ""
+    user_id: str = ""
+    target: str = ""
+    outcome: str = "done"
+
+
+Action = ToAgent | ToClient | Publish | Observe | Log | Store | LookUp | Deny | Audit

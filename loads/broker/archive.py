@@ -111,6 +111,7 @@ class Archive:
             number=run.number if over else 0,
             aborted=run.aborted,
             remarks=tuple(run.remarks),
+            submitted_by=run.submitted_by,
         )
 
     def compact(self, run_id: str) -> list[Record]:
@@ -195,6 +196,7 @@ class Archive:
             error=head.error,
             hint=head.hint,
             submitted=head.submitted,
+            submitted_by=head.submitted_by,
             digest=head.digest,
             bundle=stored.parts.get(d.BUNDLE, b""),
             saved=head,

@@ -10,6 +10,7 @@ from loads.broker.documents import Head
 from loads.broker.settings import Settings
 from loads.broker.state import Agent, Run
 from loads.protocol.messages import Message
+from loads.protocol.roles import UNLOCKED, Who
 
 _Thing = TypeVar("_Thing")
 
@@ -24,11 +25,15 @@ class Book:
         self.ended: dict[str, Head] = {}  #: what is stored of runs, those that ended last last
         self.now = 0.0
         self.body = b""
+        self.who = UNLOCKED  #: whose message is being handled
         self.decided: list[Action] = []
 
-    def open(self, now: float, body: bytes = b"") -> None:
-        """Another event is to be handled, which happened ``now``; ``body`` is its message's."""
-        self.now, self.body, self.decided = now, body, []
+    def open(self, now: float, who: Who = UNLOCKED, body: bytes = b"") -> None:
+        """Another event is to be handled, which happened ``now`` and is the doing of ``who``.
+
+        ``body`` is its message's.
+        """
+        self.now, self.who, self.body, self.decided = now, who, body, []
 
     @property
     def wall(self) -> float:

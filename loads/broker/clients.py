@@ -89,6 +89,7 @@ class Clients:
             submitted=self._book.wall,
             is_check=bool(message.on),
             observers=message.observers,
+            submitted_by=event.who.name,
         )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
@@ -193,6 +194,7 @@ def _run_row(run: Run) -> RunRow:
         hits=run.ledger.total.hits,
         place=run.queue.place if run.queue else 0,
         user_id=run.plan.config.get("user_id", ""),
+        submitted_by=run.submitted_by,
     )
 
 
@@ -211,6 +213,7 @@ def _ended_row(head: Head) -> RunRow:
         users=0,
         hits=head.hits,
         user_id=head.plan.config.get("user_id", ""),
+        submitted_by=head.submitted_by,
     )
 
 

@@ -4,9 +4,10 @@ Nothing here waits, sends, reads a clock or makes up an identifier.  The shell
 (:mod:`loads.broker.server`) feeds :meth:`Core.handle` and carries out what it returns.
 
 The core hears who speaks and passes it on: to the :mod:`~loads.broker.registry`, which knows the
-agents, to the :mod:`~loads.broker.runs`, and to the :mod:`~loads.broker.clients` for an answer.
-Whatever happened, the :mod:`~loads.broker.queue` may have a run whose turn has come.  They share
-a :mod:`~loads.broker.book`.
+agents, to the :mod:`~loads.broker.runs`, and to the :mod:`~loads.broker.clients` for an answer;
+unless :mod:`~loads.broker.access` says that the speaker has no right to it.  Whatever happened, the
+:mod:`~loads.broker.queue` may have a run whose turn has come.  They share a
+:mod:`~loads.broker.book`.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from loads.broker.access import Gate
 from loads.broker.actions import (
     Action,
     Event,
     FromAgent,
     FromClient,
+    KeyGone,
     Observed,
     Removed,
     StorageFailed,
     StorageWorks,
     Tick,
     ToAgent,
-    WrongVersion,
+    Unwelcome,
 )
 from loads.broker.archive import Archive
 from loads.broker.book import Book
@@ -39,6 +42,7 @@ from loads.broker.state import Agent, Run
 from loads.errors import RemoteProtocolError
 from loads.protocol import messages as m
 from loads.protocol.dialogue import OfRun
+from loads.protocol.roles import UNLOCKED
 from loads.storage.base import Heading, Record, StoredRun
 
 __all__ = ["Core", "Settings"]
@@ -59,6 +63,7 @@ class Core:
         self._queue = Queue(self._book, self._runs)
         self._clients = Clients(self._book, self._runs, self._queue)
         self._refused = ("", -math.inf)  # what was logged of refusals last, and when
+        self._gate = Gate(self._book, self._registry, self._clients)
         self._from_agent: dict[type[m.Message], Callable[[Agent, Any], None]] = {
             m.Ready: self._runs.on_ready,
             m.CannotRun: self._runs.on_cannot_run,
@@ -91,15 +96,21 @@ class Core:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``, which happened ``now`` on the monotonic clock, in order."""
-        self._book.open(now, event.body if isinstance(event, FromAgent) else b"")
+        who = event.who if isinstance(event, FromAgent | FromClient) else UNLOCKED
+        self._book.open(now, who, event.body if isinstance(event, FromAgent) else b"")
         if isinstance(event, FromAgent):
-            self._hear_agent(event.peer, event.message)
+            if self._gate.admits_agent(event):
+                self._hear_agent(event.peer, event.message)
         elif isinstance(event, FromClient):
-            self._clients.hear(event)
-        elif isinstance(event, WrongVersion):
+            if self._gate.admits_client(event):
+                self._clients.hear(event)
+                self._gate.note(event)
+        elif isinstance(event, Unwelcome):
             self._refuse(event)
         elif isinstance(event, Observed):
             self._runs.on_observed(event)
+        elif isinstance(event, KeyGone):
+            self._registry.send_away(event)
         elif isinstance(event, Tick):
             self._book.each((self._registry.tick, self._runs.tick), lambda tick: tick())
         else:
@@ -137,7 +148,7 @@ class Core:
         else:
             self._archive.forget(event.run_ids)
 
-    def _refuse(self, event: WrongVersion) -> None:
+    def _refuse(self, event: Unwelcome) -> None:
         """Both sides say why: who started the peer may look here or there."""
         refuser = self._clients if event.is_client else self._registry
         refuser.refuse(event.peer, event.reason, event.hint)

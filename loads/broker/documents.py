@@ -71,6 +71,7 @@ class Head:
     number: int = 0
     aborted: bool = False
     remarks: tuple[str, ...] = ()
+    submitted_by: str = ""
 
 
 @dataclass(frozen=True)

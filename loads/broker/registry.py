@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loads.broker.actions import ToAgent
+from loads.broker.actions import KeyGone, ToAgent
 from loads.broker.book import Book
 from loads.broker.runs import Runs
 from loads.broker.state import Agent, Run
@@ -21,13 +21,20 @@ class Registry:
         self._ticked_at = 0.0
 
     def at(self, peer: bytes) -> Agent | None:
-        """The agent that speaks from an address, if it is registered."""
-        return self._at.get(peer)
+        """The agent that speaks from an address, if it is registered, and with the same key.
+
+        A peer may choose its address, and so that of another that was there before it.
+        """
+        agent = self._at.get(peer)
+        return agent if agent is not None and agent.key == self._book.who.name else None
 
     def register(self, peer: bytes, message: m.Register) -> None:
         """An agent that is new, or one that comes back and may be in the middle of a run."""
         book = self._book
         known = book.agents.get(message.agent_id)
+        if known is not None and known.key != book.who.name:
+            self.refuse(peer, f"Another key's agent is called {message.agent_id}.", "")
+            return
         if known is not None and known.greeting and known.is_repeated_by(peer, message):
             known.liveness.heard = book.now
             book.tell(known, known.greeting)
@@ -65,6 +72,7 @@ class Registry:
             message.cores,
             orphan_timeout=message.orphan_timeout,
             since=self._book.wall,
+            key=self._book.who.name,
         )
         agent.link.received(message)
         self._book.agents[agent.agent_id] = self._at[peer] = agent
@@ -92,6 +100,14 @@ class Registry:
         self._forget(agent)
         self._runs.lose(agent, f"left: {message.reason}" if message.reason else "left")
         self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
+
+    def send_away(self, event: KeyGone) -> None:
+        """Agents whose key is good no longer leave, and stop their load."""
+        for agent in [a for a in self._book.agents.values() if a.key == event.name]:
+            self._forget(agent)
+            self.refuse(agent.peer, event.reason, event.hint)
+            self._book.log("warning", f"Agent {agent.agent_id} was sent away: {event.reason}")
+            self._runs.lose(agent, "was sent away, as its key is good no longer")
 
     def tick(self) -> None:
         """Give up those that are silent for too long, and let the others know that we are here.
@@ -124,5 +140,5 @@ class Registry:
             del self._at[agent.peer]
 
     def refuse(self, peer: bytes, reason: str, hint: str) -> None:
-        """An agent that cannot be understood is sent away."""
+        """An agent that is not heard is sent away."""
         self._book.do(ToAgent(peer, m.Rejected(clipped(reason), clipped(hint))))

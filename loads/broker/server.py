@@ -11,10 +11,13 @@ import signal
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from loads import __version__, descriptors
 from loads.broker.actions import (
     Action,
+    Audit,
+    Deny,
     Event,
     FromAgent,
     FromClient,
@@ -27,10 +30,11 @@ from loads.broker.actions import (
     Tick,
     ToAgent,
     ToClient,
-    WrongVersion,
+    Unwelcome,
 )
 from loads.broker.core import Core, Settings
 from loads.broker.keeper import Keeper
+from loads.broker.locks import Locks
 from loads.clock import Clock
 from loads.errors import RemoteProtocolError
 from loads.metrics import columns as _columns  # noqa: F401
@@ -39,10 +43,11 @@ from loads.observers.registry import Registry
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
 from loads.storage.memory import MemoryStorage
+from loads.transport.auth import KeyWithdrawn
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
 from loads.transport.guard import Guard
 from loads.transport.reactor import Reactor
-from loads.transport.sockets import Publisher, Router
+from loads.transport.sockets import REQUESTS, Publisher, Router
 
 TICK = 0.1  #: seconds
 REST = 0.01  #: seconds from one look at the sockets to the next
@@ -62,15 +67,18 @@ class Server:
         settings: Settings | None = None,
         insecure: bool = False,
         open_keeper: Callable[[], Keeper] | None = None,
+        home: Path | None = None,
     ) -> None:
         """Open the sockets, and then the storage with ``open_keeper``; without, in memory.
 
+        With a ``home``, those on tcp are locked with the keys in there, unless all is to be
+        ``insecure``, and what is done is written down there.
         Raises :class:`UsageError` when that would be unsafe, :class:`BrokerError` when another
         broker is there, :class:`StorageError` when the storage cannot be opened.
         """
         wanted = (endpoints.frontend, endpoints.backend, endpoints.publisher)
         for endpoint in wanted:
-            check_bind(endpoint, insecure)
+            check_bind(endpoint, is_safe=insecure or home is not None)
         self._clock = clock
         self._keeper: Keeper | None = None
         self._decided: list[Action] = []
@@ -78,8 +86,10 @@ class Server:
         self._guard = Guard(log)
         self._calls = Calls(clock)
         self._locks: list[SocketLock] = []
-        self._frontend, self._backend = Router(FROM_CLIENT), Router(FROM_AGENT)
-        self._publisher = Publisher()
+        self._access = Locks(endpoints, insecure, home, clock, log)
+        self._frontend = Router(FROM_CLIENT, self._access.lock("frontend"), REQUESTS)
+        self._backend = Router(FROM_AGENT, self._access.lock("backend"))
+        self._publisher = Publisher(self._access.lock("publisher"))
         sockets = (self._frontend, self._backend, self._publisher)
         try:
             for endpoint in wanted:
@@ -90,6 +100,7 @@ class Server:
             self.close()
             raise
         self.endpoints = Endpoints(*bound)
+        self._access.opened(self.endpoints)
         self.core = Core(
             replace(
                 settings or Settings(),
@@ -111,6 +122,7 @@ class Server:
             reactor.on_readable(self._backend, self._read_backend)
             reactor.every(TICK, self._tick)
             reactor.every(GARBAGE_INTERVAL, self._report_garbage)
+            self._access.attach(reactor, self._handle_now, self._publisher)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, reactor.stop)
             self._flush()
@@ -123,6 +135,7 @@ class Server:
             log.warning("Run %s: observer %s was not told of the end", call.run_id, call.observer)
         for socket in (self._frontend, self._backend, self._publisher):
             socket.close()
+        self._access.close()
         if self._keeper is not None:
             self._keeper.close()
         for lock in self._locks:
@@ -144,13 +157,13 @@ class Server:
             received = self._frontend.receive()
             if received is None:
                 break
-            peer, message, _body = received
-            if isinstance(message, VersionMismatch):
-                self._handle(WrongVersion(peer, message.message, message.hint, is_client=True))
+            peer, message, _body, who = received
+            if isinstance(message, VersionMismatch | KeyWithdrawn):
+                self._handle(Unwelcome(peer, message.message, message.hint, is_client=True))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
-                self._handle(FromClient(peer, message, uuid.uuid4().hex[:12]))
+                self._handle(FromClient(peer, message, uuid.uuid4().hex[:12], who))
         self._flush()
 
     def _read_backend(self) -> None:
@@ -158,19 +171,20 @@ class Server:
             received = self._backend.receive()
             if received is None:
                 break
-            peer, message, body = received
-            if isinstance(message, VersionMismatch):
-                self._handle(WrongVersion(peer, message.message, message.hint))
+            peer, message, body, who = received
+            if isinstance(message, VersionMismatch | KeyWithdrawn):
+                self._handle(Unwelcome(peer, message.message, message.hint))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
-                self._handle(FromAgent(peer, message, body))
+                self._handle(FromAgent(peer, message, body, who))
         self._flush()
 
     def _report_garbage(self) -> None:
         if self._garbage:
             log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
             self._garbage = 0
+        self._access.report()
 
     def _handle(self, event: Event) -> None:
         self._decided += self._guard.handle(self.core, event, self._clock.monotonic())
@@ -178,6 +192,10 @@ class Server:
     def _handle_all(self, events: Iterable[Event]) -> None:
         for event in events:
             self._handle(event)
+
+    def _handle_now(self, event: Event) -> None:
+        self._handle(event)
+        self._flush()
 
     def _flush(self) -> None:
         """Store what is to be stored; only then do what else was decided."""
@@ -201,5 +219,7 @@ class Server:
             self._calls.start(action.wish, action.view)
         elif isinstance(action, LookUp) and self._keeper is not None:
             self._frontend.send(action.peer, self._keeper.look_up(action))
+        elif isinstance(action, Deny | Audit):
+            self._access.note(action)
         elif isinstance(action, Log):
             log.log(logging.WARNING if action.level == "warning" else logging.INFO, action.text)

@@ -23,7 +23,8 @@ class Agent:
 
     ``peer`` is where it is now; one that reconnects, at another address, is another agent here.
     ``greeting`` is how its registration was answered.  ``since`` is when it registered, in seconds
-    since the Unix epoch; ``load`` is what it said last of its box.
+    since the Unix epoch; ``load`` is what it said last of its box, ``key`` the name of the key that
+    it uses.
     """
 
     agent_id: str
@@ -38,6 +39,7 @@ class Agent:
     since: float = 0.0
     orphan_timeout: float = 0.0
     greeting: Welcome | WelcomeBack | None = None
+    key: str = ""
     link: Link = field(default_factory=lambda: Link(Side.BROKER))
 
     @property
@@ -159,6 +161,7 @@ class Run:
     stalled: str = ""
     remarks: list[str] = field(default_factory=list)
     observers: tuple[Wish, ...] = ()
+    submitted_by: str = ""
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""
@@ -213,6 +216,7 @@ class Run:
             error=self.error,
             hint=self.hint,
             queue=self.queue,
+            submitted_by=self.submitted_by,
         )
 
     def tell_changes(self, most: int) -> RunChanges:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -13,7 +14,7 @@ from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.supervisor import usable_cores
-from loads.transport.endpoints import default_endpoints
+from loads.transport.tokens import find_access
 
 EPILOG = """\b
 An agent runs the code of whoever may submit runs to its broker.
@@ -23,8 +24,9 @@ Run it as a user that owns nothing else.
 
 _CLUSTER = section(
     "Cluster",
-    option("-b", "--broker", metavar="ENDPOINT", envvar="LOADS_BROKER",
-           help="The broker's frontend.  [default: this user's own, on this machine]"),
+    option("-b", "--broker", metavar="TOKEN", envvar="LOADS_BROKER",
+           help="A token, @FILE that holds one, or the broker's frontend.  "
+           "[default: this user's own, on this machine]"),
     option("--orphan-timeout", default=30.0, type=click.FloatRange(1, 86400), metavar="SECONDS",
            show_default=True, help="How long to keep up the load without a broker."),
 )  # fmt: skip
@@ -70,7 +72,9 @@ def main(
     clock = SystemClock()
     for number in (signal.SIGTERM, signal.SIGINT):  # the server, once it runs, has its own
         signal.signal(number, lambda *_: sys.exit(ExitCode.OK))
-    backend = find_broker(broker or default_endpoints().frontend, clock)
+    access = find_access(broker or "")
+    os.environ.pop("LOADS_BROKER", None)  # a token is for us, and not for the tests that we run
+    backend = find_broker(access, clock)
     server = Server(backend, workers or usable_cores(), clock, orphan_timeout)
     try:
         server.run()

@@ -63,7 +63,7 @@ def attach(settings: Configuration, client: BrokerClient) -> ExitCode:
 
 def _way_back(settings: Configuration, said: str, run_id: str) -> str:
     broker = settings.text("broker")
-    # a variable will still be there; and what is no endpoint may be a secret
+    # a variable will still be there; and a token is not for a screen
     is_needed = "://" in broker and settings.source("broker") is not Source.ENVIRONMENT
     option = f" --broker {shlex.quote(broker)}" if is_needed else ""
     if settings.text("ssh") and settings.source("ssh") is not Source.ENVIRONMENT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -17,19 +18,21 @@ from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.storage.registry import open_storage
-from loads.transport.endpoints import Endpoints, default_endpoints
+from loads.transport.endpoints import Endpoints, default_endpoints, is_loopback
 from loads.transport.home import home_directory, make_home
 
 DATABASE = "broker.db"  #: in the broker's home
 
 EPILOG = """\b
 Without options the broker listens on Unix sockets that only this user can
-reach.  For agents on other machines give it tcp endpoints:
+reach.  For agents on other machines give it tcp endpoints, which are
+encrypted and locked; loads-keys makes the tokens that open them:
 
 \b
-  loads-broker --frontend tcp://127.0.0.1:7780 \\
-               --backend tcp://127.0.0.1:7781 \\
-               --publisher tcp://127.0.0.1:7782
+  loads-broker --frontend tcp://0.0.0.0:7780 \\
+               --backend tcp://0.0.0.0:7781 \\
+               --publisher tcp://0.0.0.0:7782
+  loads-keys add --role agent box1
 """
 
 
@@ -39,7 +42,7 @@ _ENDPOINTS = section(
     option("--backend", metavar="ENDPOINT", help="Where agents connect."),
     option("--publisher", metavar="ENDPOINT", help="Where consoles follow runs."),
     option("--insecure", is_flag=True,
-           help="Allow endpoints that the network can reach, without any keys."),
+           help="Open tcp endpoints to everybody: without keys, in clear text."),
 )  # fmt: skip
 _AGENTS = section(
     "Agents",
@@ -107,15 +110,16 @@ def main(
     set_up_logging(debug, logfile)
     default = default_endpoints()
     if check:
-        with at(frontend or default.frontend) as client:
+        with at(frontend or "") as client:
             return show_broker(client)
     if purge:
-        with at(frontend or default.frontend) as client:
+        with at(frontend or "") as client:
             return purge_broker(client)
-    clock = SystemClock()
+    clock, home = SystemClock(), home_directory()
+    is_first = not (home / "broker.key").exists()
 
     def open_keeper() -> Keeper:
-        url = db or str(make_home(home_directory()) / DATABASE)
+        url = db or str(make_home(home) / DATABASE)
         return Keeper(open_storage(url), clock, db_max_size, db_max_age)
 
     server = Server(
@@ -132,12 +136,13 @@ def main(
         ),
         insecure,
         open_keeper,
+        home,
     )
     bound = server.endpoints
 
     def announce() -> None:
-        click.echo(f"loads-broker is ready: {bound.frontend} {bound.backend} {bound.publisher}")
-        click.echo("Join agents with:  loads-agent --broker " + bound.frontend)
+        for line in introduction(bound, insecure, home, is_first):
+            click.echo(line, err=line.startswith("WARNING"))
         sys.stdout.flush()
 
     try:
@@ -145,6 +150,26 @@ def main(
     finally:
         server.close()
     return ExitCode.OK
+
+
+def introduction(at: Endpoints, insecure: bool, home: Path, is_first: bool) -> list[str]:
+    """What a broker says of itself when it is ready."""
+    lines = [f"loads-broker is ready: {at.frontend} {at.backend} {at.publisher}"]
+    open_ones = [e for e in (at.frontend, at.backend, at.publisher) if e.startswith("tcp://")]
+    if open_ones and insecure:
+        lines.append(
+            "WARNING: --insecure: whoever reaches these ports can run code on all agents, and "
+            "read all that is sent."
+        )
+    elif open_ones and is_first:
+        lines.append(f"Its keys were made, and are in {home}.")
+    if open_ones and not insecure and not is_loopback(at.frontend):
+        lines.append(
+            "Join agents with the tokens that this makes:  loads-keys add --role agent NAME"
+        )
+    else:
+        lines.append("Join agents with:  loads-agent --broker " + at.frontend)
+    return lines
 
 
 if __name__ == "__main__":

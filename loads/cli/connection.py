@@ -10,6 +10,7 @@ from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.config import Configuration
 from loads.transport.ssh import Tunnel, parse_destination
+from loads.transport.tokens import Access
 
 PATIENCE = 5.0  #: seconds to wait for each answer
 
@@ -29,6 +30,9 @@ def connected(settings: Configuration) -> Iterator[BrokerClient]:
         yield client
 
 
-def at(frontend: str, tunnel: Tunnel | None = None) -> BrokerClient:
-    """A client of the broker at ``frontend``, as the tunnel's other end knows it; to be closed."""
-    return BrokerClient(frontend, SystemClock(), PATIENCE, tunnel)
+def at(broker: Access | str, tunnel: Tunnel | None = None) -> BrokerClient:
+    """A client of a broker, as it is given with ``--broker``; to be closed.
+
+    Through a ``tunnel``, that is meant as the tunnel's other end knows it.
+    """
+    return BrokerClient(broker, SystemClock(), PATIENCE, tunnel)

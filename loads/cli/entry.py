@@ -4,15 +4,36 @@ While a command is still being imported, Ctrl-C ends it as it ends any program, 
 nothing has begun that would have to be ended in order.
 """
 
+import os
 import signal
 import sys
 
 
 def _start(name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _hide_token()
     module = __import__(f"loads.cli.{name}", fromlist=["main"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(module.main())
+
+
+def _hide_token() -> None:
+    """Start again without the token on the command line, which all users of the machine can read.
+
+    It is handed over in a pipe, which is empty once it was read.
+    """
+    if not any("loads1_" in argument for argument in sys.argv):
+        return
+    from loads.transport.tokens import PIPE, token_in
+
+    token = token_in(sys.orig_argv)
+    if token and len(token) < 4096:  # which every pipe has room for
+        out, into = os.pipe()
+        os.set_inheritable(out, True)
+        os.write(into, token.encode())
+        os.close(into)
+        arguments = [arg.replace(token, f"{PIPE}{out}") for arg in sys.orig_argv]
+        os.execv(sys.executable, arguments)  # noqa: S606 - ourselves
 
 
 def runner() -> None:
@@ -28,3 +49,8 @@ def broker() -> None:
 def agent() -> None:
     """``loads-agent``"""
     _start("agent")
+
+
+def keys() -> None:
+    """``loads-keys``"""
+    _start("keys")

@@ -127,8 +127,9 @@ _CLUSTER = section(
     "Cluster",
     option("-a", "--agents", metavar="N",
            help="Run on N agents of the broker; each runs all users."),
-    option("-b", "--broker", metavar="ENDPOINT",
-           help="The broker's frontend.  [default: this user's own, on this machine]"),
+    option("-b", "--broker", metavar="TOKEN",
+           help="A token, @FILE that holds one, or the broker's frontend.  "
+           "[default: this user's own, on this machine]"),
     option("--wait-for-agents", is_flag=False, flag_value=FOREVER, metavar="[TIME]",
            help="Wait in the broker's queue until enough agents are idle, or for so long."),
     option("--detach", is_flag=True,

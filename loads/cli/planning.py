@@ -7,6 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from loads.plan import RunPlan, parse_cycle, parse_duration, split_command
 from loads.plugins import Plugins
 from loads.protocol.messages import Wish
 from loads.target import Target, find_program, find_target
-from loads.transport.endpoints import default_endpoints
 from loads.transport.ssh import DEFAULT_FRONTEND
+from loads.transport.tokens import PREFIX, Access, find_access
 
 #: The settings that a test can look up in ``self.config``.  Where the cluster is, the variables
 #: for the test and what outputs are told may hold secrets, and a plan is shown to many.
@@ -150,10 +151,14 @@ def given_grace(settings: Configuration) -> float | None:
     return settings.read("grace", partial(_time, "grace"))
 
 
-def find_frontend(settings: Configuration) -> str:
-    """The frontend of the broker; with ``--ssh``, as it is seen from there."""
-    default = DEFAULT_FRONTEND if settings.text("ssh") else default_endpoints().frontend
-    return settings.text("broker") or default
+def find_frontend(settings: Configuration) -> Access:
+    """The frontend of the broker, and what opens it; with ``--ssh``, as it is seen from there."""
+    text = settings.text("broker")
+    if not settings.text("ssh"):
+        return find_access(text)
+    access = find_access(text or DEFAULT_FRONTEND)
+    is_token = text.startswith(("@", PREFIX))
+    return access if is_token else replace(access, credentials=None)  # ours open nothing there
 
 
 def worker_limit(settings: Configuration) -> int | None:

@@ -73,7 +73,8 @@ class RunView:
     virtual users active now.  Where the status is ``failed``, ``error`` and ``hint`` say why, and
     ``error_code`` is the exit code that goes with it.  Where it is ``incomplete`` with such a code,
     the run was followed no longer, and how it ended is not known.  ``queue`` is there while the
-    state is ``queued``.
+    state is ``queued``.  ``submitted_by`` is the name of the key that the run was submitted with;
+    empty, where there is no broker.
     """
 
     run_id: str
@@ -90,6 +91,7 @@ class RunView:
     error: str = ""
     hint: str = ""
     queue: QueueView | None = None
+    submitted_by: str = ""
 
     def after(self, changes: RunChanges) -> RunView:
         """The run as it is after some changes, but for the numbers: these are to be merged."""
@@ -195,6 +197,7 @@ def summarise(view: RunView) -> dict[str, Any]:
         "run_id": view.run_id,
         "status": view.status,
         "exit_code": int(view.exit_code),
+        "submitted_by": view.submitted_by,
         "plan": view.plan.pack(),
         "started": view.started,
         "duration": view.duration,

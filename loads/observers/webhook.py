@@ -40,11 +40,10 @@ def post(url: str, body: dict[str, Any]) -> None:
     import urllib.error
     import urllib.request
 
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+    data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - checked_url() knows it
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT):
+        with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310 - likewise
             pass
     except urllib.error.HTTPError as error:
         with error:

@@ -100,7 +100,6 @@ TABLE: _Table = {
         (_A, Register): State.REGISTERING,
         (_B, Welcome): State.IDLE,
         (_B, WelcomeBack): State.RETURNING,
-        (_B, Rejected): State.CLOSED,
     },
     State.IDLE: {
         (_B, Prepare): State.PREPARING,
@@ -161,13 +160,15 @@ TABLE: _Table = {
 for _state in set(State) - {State.NEW, State.REGISTERING, State.CLOSED}:
     TABLE[_state][_B, Release] = State.IDLE
 
-# A connection can break at any time, and a restarted broker knows nobody.
+# A connection can break at any time, and a restarted broker knows nobody.  An agent can be sent
+# away at any time, as when its key is withdrawn; that holds whatever it has said last.
 for _state in set(State) - {State.CLOSED}:
     TABLE[_state][_A, Heartbeat] = _state
     TABLE[_state][_B, Heartbeat] = _state
     TABLE[_state][_A, Bye] = State.CLOSED
     TABLE[_state][_A, Register] = State.REGISTERING
     TABLE[_state][_B, WhoAreYou] = State.NEW
+    TABLE[_state][_B, Rejected] = State.CLOSED
 
 # A registration that is repeated is answered again; only the first answer has an effect.
 for _state in set(State) - {State.NEW, State.REGISTERING, State.CLOSED}:
@@ -191,7 +192,7 @@ REPLIES: dict[type[Message], tuple[type[Message], ...]] = {
 OfRun = (Ready | CannotRun | Extended | Report | Finished) | (
     Start | Extend | StopLoad | Acknowledge | Release
 )
-Greeting = Welcome | WelcomeBack | Rejected
+Greeting = Welcome | WelcomeBack
 
 _SAID_BY = {Side.AGENT: FROM_AGENT, Side.BROKER: TO_AGENT}
 _UNREGISTERED = (State.NEW, State.REGISTERING)
@@ -279,7 +280,7 @@ class Link:
             return not registering or message.attempt != self.attempt
         if isinstance(message, WhoAreYou):
             return registering
-        if isinstance(message, Heartbeat):
+        if isinstance(message, Heartbeat | Rejected):
             return False
         return self.state in _UNREGISTERED or self._is_of_another_run(message, Release)
 

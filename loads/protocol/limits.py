@@ -15,6 +15,7 @@ MAX_BUNDLE = 64 << 20  #: bytes of a packed bundle
 MAX_WORKERS = 1_024  #: workers of one agent
 MAX_RECORDED = 1 << 40  #: hits, tests and timings in a report: those of a worker in many days
 MAX_OBSERVERS = 20  #: observers of one run
+MAX_ITEMS = 1_000  #: groups of users, variables, requirements and so on of one plan
 END_OF_TIME = 253e9  #: seconds since 1970 that a calendar has room for: until the year 9987
 
 
@@ -79,8 +80,14 @@ def check_delta(tally: Tally) -> None:
 
 
 def check_lasting(plan: RunPlan) -> None:
-    """A plan whose end can be computed."""
+    """A plan whose end can be computed, and that is of a size to be kept and shown."""
     check_seconds(plan.grace, plan.total_seconds or 0.0)
+    named = (*plan.config.items(), *plan.env.items())
+    lists = (plan.users, plan.hits, plan.paths, plan.python_deps, named)
+    if max(map(len, lists)) > MAX_ITEMS:
+        raise ValueError(f"a plan has at most {MAX_ITEMS:,} of everything")
+    texts = (plan.target, plan.server_url, plan.url_names, *plan.paths, *plan.python_deps)
+    check_texts(*texts, *(text for pair in named for text in pair))
 
 
 def check_view(view: RunView) -> None:

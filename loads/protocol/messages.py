@@ -203,11 +203,10 @@ class WelcomeBack(Message):
 
 @dataclass(frozen=True)
 class Rejected(Message):
-    """The broker will not have this agent; trying again is of no use."""
+    """The broker will not have this agent, or no longer; trying again is of no use."""
 
     reason: str
     hint: str = ""
-    attempt: int = 1
 
     def __post_init__(self) -> None:
         limits.check_texts(self.reason, self.hint)

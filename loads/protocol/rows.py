@@ -15,7 +15,8 @@ class RunRow:
     ``submitted``, ``started`` and ``ended`` are seconds since the Unix epoch, 0 for what has not
     happened; ``duration`` is seconds of load so far.  ``agents`` is how many it asks for,
     ``users`` how many are active now.  ``place`` is that in the queue, 0 outside of it.
-    ``user_id`` is who started it, if that was said.
+    ``user_id`` is who started it, if that was said, ``submitted_by`` the name of the key that was
+    used.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class RunRow:
     hits: int
     place: int = 0
     user_id: str = ""
+    submitted_by: str = ""
 
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id)

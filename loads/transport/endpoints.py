@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import socket
 import stat
 import tempfile
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 from loads.errors import BrokerError, UsageError
 
 MAX_IPC_PATH = 107  #: bytes of the path of a Unix socket
-_WILDCARDS = {"*", "0.0.0.0", "[::]"}
+_WILDCARDS = {"*", "0.0.0.0", "[::]"}  # noqa: S104 - recognised here, not bound
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5}|\*)")
 _LOOPBACK = ("127.", "localhost", "[::1]")
 
@@ -83,18 +84,29 @@ def check_syntax(endpoint: str) -> None:
         )
 
 
-def check_bind(endpoint: str, insecure: bool) -> None:
+def is_loopback(endpoint: str) -> bool:
+    """Whether an endpoint is a port that only this machine reaches, by any of its users."""
+    host = endpoint.partition("://")[2].rpartition(":")[0]
+    return endpoint.startswith("tcp://") and host.startswith(_LOOPBACK)
+
+
+def port_of(endpoint: str) -> int:
+    """The port of a tcp endpoint that was bound."""
+    return int(endpoint.rpartition(":")[2])
+
+
+def check_bind(endpoint: str, is_safe: bool) -> None:
     """Raises :class:`UsageError` when a bind would open the cluster to a network.
 
     A run executes its author's code on every agent, so an open port is an open shell.
     """
     check_syntax(endpoint)
-    host = endpoint.partition("://")[2].rpartition(":")[0]
-    if endpoint.startswith("tcp://") and not host.startswith(_LOOPBACK) and not insecure:
+    if endpoint.startswith("tcp://") and not is_loopback(endpoint) and not is_safe:
         raise UsageError(
             f"{endpoint} can be reached from the network, and whoever reaches it can run code on "
             "your agents.",
-            "Bind to tcp://127.0.0.1:PORT, or add --insecure if the network is yours alone.",
+            "Give the broker keys, as loads-broker does by itself, or add --insecure if the "
+            "network is yours alone.",
         )
 
 
@@ -110,6 +122,23 @@ def reachable(advertised: str, used: str) -> str:
         return advertised
     host = used.partition("://")[2].rpartition(":")[0] if used.startswith("tcp:") else "127.0.0.1"
     return f"tcp://{host}:{port}"
+
+
+def own_name() -> str:
+    """What other machines probably call this one: its name if that leads here, or its address."""
+    name = socket.gethostname()
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        if any(not str(entry[4][0]).startswith(("127.", "::1")) for entry in found):
+            return name
+    except OSError:
+        pass  # a name that only this machine itself goes by
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: an example; sends nothing
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
 
 
 class SocketLock:

@@ -10,9 +10,10 @@ from loads.clock import Clock
 from loads.errors import BrokerUnreachable, RemoteProtocolError, error_from
 from loads.protocol import messages as m
 from loads.protocol.codec import VersionMismatch
-from loads.transport.endpoints import check_syntax, reachable
+from loads.transport.endpoints import reachable
 from loads.transport.sockets import Dealer
 from loads.transport.ssh import Tunnel
+from loads.transport.tokens import Access, find_access
 
 REQUEST_TIMEOUT = 5.0  #: seconds
 
@@ -22,26 +23,30 @@ _Reply = TypeVar("_Reply", m.Pong, m.Accepted, m.RunSnapshot, m.RunList, m.Agent
 class Requester:
     """Asks a broker.
 
-    Every question raises :class:`BrokerUnreachable` when there is no answer, and the error that
-    the broker describes when it refuses, be it because it does not understand the question.
+    Every question raises :class:`BrokerUnreachable` when there is no answer,
+    :class:`BrokerRefused` when the broker does not let us in, and the error that it describes when
+    it refuses the question, be it because it does not understand it.
     """
 
     def __init__(
         self,
-        endpoint: str,
+        at: Access | str,
         clock: Clock,
         timeout: float = REQUEST_TIMEOUT,
         tunnel: Tunnel | None = None,
     ) -> None:
-        """Through a ``tunnel``, ``endpoint`` is the broker's as the tunnel's other end knows it."""
-        check_syntax(endpoint)
-        self.endpoint = endpoint
+        """``at`` is an access, or a text that means one.
+
+        Through a ``tunnel``, it is the broker's as the tunnel's other end knows it.
+        """
+        self.access = find_access(at) if isinstance(at, str) else at
+        self.endpoint = self.access.endpoint
         self._tunnel = tunnel
         self._clock = clock
         self._timeout = timeout
         self._request = 0
         self._socket = Dealer(m.TO_CLIENT)
-        self._socket.connect(self.way_to(endpoint))
+        self._socket.dial(replace(self.access, endpoint=self.way_to(self.endpoint)), "frontend")
 
     def way_to(self, endpoint: str) -> str:
         """Where to connect to for one of the broker's endpoints: itself, or our tunnel's.

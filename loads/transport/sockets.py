@@ -7,35 +7,66 @@ sent because the peer is gone or far behind is dropped.  The protocol repeats wh
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import zmq
+from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
 
-from loads.errors import BrokerError, RemoteProtocolError
+from loads.errors import BrokerError, BrokerRefused, RemoteProtocolError
 from loads.protocol import codec
 from loads.protocol.messages import MAX_BUNDLE, Message
+from loads.protocol.roles import UNLOCKED, Who
+from loads.transport.handshake import EVENTS, Handshake
+from loads.transport.tokens import Access, Credentials
 
 LINGER_MS = 1_000  #: how long a closing socket may take to deliver what was sent
+HANDSHAKE_MS = 10_000  #: how long a peer may take to say who it is
 MAX_MESSAGE = MAX_BUNDLE + (16 << 20)
 # Plain numbers: pyzmq's own loops over frames compute with enumerations, at some microseconds each.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
-QUEUE = 10_000  #: messages that may wait for one peer
+QUEUE = 10_000  #: messages that may wait for one peer, unless less is said
+REQUESTS = 100  #: requests of a client, or answers to it, that may wait
+REOPEN_MS = 1_000  #: how long a port may take to be free again
 
 # A socket for both versions of IP shows an IPv4 address as one of IPv6 (RFC 4291, section 2.5.5.2).
 _MAPPED = re.compile(r"^tcp://\[::ffff:([0-9.]+)\]:")
 
 
+@dataclass(frozen=True)
+class Lock:
+    """What locks a server's socket: its secret key, its name, and who it takes a key for.
+
+    ``identify`` raises :class:`RemoteProtocolError` for a key that is good no longer.
+    """
+
+    secret: bytes = field(repr=False)
+    domain: str
+    identify: Callable[[str], Who]
+
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
+        """Lock a socket that is not bound yet."""
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret)
+        socket.setsockopt(zmq.ZAP_DOMAIN, self.domain.encode())
+
+
 class Socket:
     """Base of the four kinds of socket."""
 
-    def __init__(self, kind: int) -> None:
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
-        self._socket.setsockopt(zmq.LINGER, LINGER_MS)
-        self._socket.set_hwm(QUEUE)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
-        self._socket.setsockopt(zmq.IPV6, 1)
+    def __init__(self, kind: int, queue: int = QUEUE) -> None:
+        self._socket = _make(kind, queue)
+
+    def _unlock(self, credentials: Credentials | None) -> None:
+        """Have what we connect to be the broker of these credentials, and show it our key."""
+        if credentials is not None:
+            self._socket.setsockopt(zmq.CURVE_SERVERKEY, credentials.server)
+            self._socket.setsockopt(zmq.CURVE_SECRETKEY, credentials.secret)
+            public = z85.decode(zmq.curve_public(z85.encode(credentials.secret)))
+            self._socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
 
     @property
     def raw(self) -> zmq.Socket[bytes]:
@@ -75,15 +106,19 @@ class Socket:
         self._socket.close(None if linger else 0)
 
     def _receive(self) -> list[bytes] | None:
+        frames = self._receive_frames()
+        return None if frames is None else [frame.bytes for frame in frames]
+
+    def _receive_frames(self) -> list[zmq.Frame] | None:
         receive = self._socket.recv
         try:
             frame = receive(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        frames = [frame.bytes]
+        frames = [frame]
         while frame.more:  # the others are there as well: a message arrives whole
             frame = receive(_NOBLOCK, copy=False)
-            frames.append(frame.bytes)
+            frames.append(frame)
         return frames
 
     def _send(self, frames: Sequence[bytes]) -> bool:
@@ -98,29 +133,71 @@ class Socket:
 
 
 class Received(NamedTuple):
-    """A message, or what was wrong with it; ``body`` is the frame that its fields were in."""
+    """A message, or what was wrong with it; ``body`` is the frame that its fields were in.
+
+    ``peer`` is the address that it is from, which says nothing about ``who`` sent it.
+    """
 
     peer: bytes
     message: Message | RemoteProtocolError
     body: bytes = b""
+    who: Who = UNLOCKED
+
+
+def _make(kind: int, queue: int = QUEUE) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    socket.set_hwm(queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+    socket.setsockopt(zmq.IPV6, 1)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    return socket
+
+
+class Monitor(Socket):
+    """Tells what becomes of another socket's connections."""
+
+    def __init__(self, watched: zmq.Socket[bytes], events: int) -> None:
+        self._watched = watched
+        self._socket = watched.get_monitor_socket(events)
+
+    def events(self) -> Iterator[tuple[int, int]]:
+        """What has happened, and the number that goes with it."""
+        while self._socket.poll(0):
+            said = recv_monitor_message(self._socket, zmq.NOBLOCK)
+            yield int(said["event"]), int(said["value"])
+
+    def close(self, linger: bool = False) -> None:
+        self._watched.disable_monitor()
+        self._socket.close(0)
 
 
 class Router(Socket):
     """A server's socket: many peers, each with an address."""
 
-    def __init__(self, allowed: tuple[type[Message], ...]) -> None:
-        super().__init__(zmq.ROUTER)
+    def __init__(
+        self, allowed: tuple[type[Message], ...], lock: Lock | None = None, queue: int = QUEUE
+    ) -> None:
+        super().__init__(zmq.ROUTER, queue)
         self._allowed = allowed
+        self._lock = lock
+        if lock is not None:
+            lock.apply(self._socket)
 
     def receive(self) -> Received | None:
-        """The next message, or what was wrong with it, and who sent it."""
-        frames = self._receive()
-        if frames is None:
+        """The next message, or what was wrong with it."""
+        received = self._receive_frames()
+        if received is None:
             return None
+        peer, *frames = (frame.bytes for frame in received)
+        who = UNLOCKED
         try:
-            return Received(frames[0], codec.decode(frames[1:], self._allowed), frames[-1])
+            if self._lock:  # an address may be another's a moment later: the message is asked
+                who = self._lock.identify(cast(str, received[-1].get("User-Id")))
+            return Received(peer, codec.decode(frames, self._allowed), frames[-1], who)
         except RemoteProtocolError as error:
-            return Received(frames[0], error)
+            return Received(peer, error, who=who)
 
     def send(self, peer: bytes, message: Message) -> bool:
         """Send to one peer; False when it is gone."""
@@ -133,6 +210,56 @@ class Dealer(Socket):
     def __init__(self, allowed: tuple[type[Message], ...]) -> None:
         super().__init__(zmq.DEALER)
         self._allowed = allowed
+        self._monitor: Monitor | None = None
+
+    def dial(self, access: Access, domain: str) -> None:
+        """Connect to the broker's socket of that name, and notice when it refuses us."""
+        self._unlock(access.credentials)
+        self._handshake = Handshake(access, domain, time.time)
+        self._monitor = Monitor(self._socket, EVENTS)
+        self.connect(access.endpoint)
+
+    @property
+    def monitor(self) -> Monitor:
+        """What is readable when something has become of a :meth:`dial`."""
+        assert self._monitor is not None
+        return self._monitor
+
+    def refusal(self) -> BrokerRefused | None:
+        """Why the broker will never answer; None as long as it may."""
+        if self._monitor is None:
+            return None
+        for event, value in self._monitor.events():
+            self._handshake.note(event, value)
+        return self._handshake.refusal
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is something to receive within ``seconds``.
+
+        Raises :class:`BrokerRefused` when there never will be.
+        """
+        if self._monitor is None:
+            return super().wait(seconds)
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor.raw, zmq.POLLIN)
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            readable = dict(poller.poll(max(0, int(left * 1000))))
+            if self._socket in readable:
+                return True
+            refusal = self.refusal()
+            if refusal is not None:
+                raise refusal
+            if left <= 0:
+                return False
+
+    def close(self, linger: bool = True) -> None:
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
+        super().close(linger)
 
     def receive(self) -> Message | None:
         """The next message.  Raises :class:`RemoteProtocolError`."""
@@ -147,20 +274,41 @@ class Dealer(Socket):
 class Publisher(Socket):
     """Sends updates of runs to whoever follows them."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: Lock | None = None) -> None:
         super().__init__(zmq.PUB)
+        self._lock = lock
+        if lock is not None:
+            lock.apply(self._socket)
 
     def publish(self, run_id: str, message: Message) -> None:
         """Send to all that follow the run."""
         self._send([run_id.encode(), *codec.encode(message)])
 
+    def reopen(self, endpoint: str) -> None:
+        """Break all connections, as the only way to end one of them; the others come back.
+
+        ``endpoint`` is as it was bound.  Raises :class:`BrokerError` when another has taken it.
+        """
+        monitor = Monitor(self._socket, zmq.EVENT_CLOSED)
+        self._socket.unbind(endpoint)
+        monitor.raw.poll(REOPEN_MS)  # until its port is free
+        monitor.close()
+        self._socket.close(0)
+        self._socket = _make(zmq.PUB)
+        if self._lock is not None:
+            self._lock.apply(self._socket)
+        self.bind(endpoint)
+
 
 class Subscriber(Socket):
     """Follows runs."""
 
-    def __init__(self, allowed: tuple[type[Message], ...]) -> None:
+    def __init__(
+        self, allowed: tuple[type[Message], ...], credentials: Credentials | None = None
+    ) -> None:
         super().__init__(zmq.SUB)
         self._allowed = allowed
+        self._unlock(credentials)
 
     def follow(self, run_id: str) -> None:
         """Receive the updates of a run from now on."""

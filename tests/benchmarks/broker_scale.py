@@ -315,7 +315,10 @@ def broker(stores: bool) -> Iterator[tuple[int, list[str]]]:
     with TemporaryDirectory() as home:
         database = f"{home}/broker.db" if stores else "memory:"
         process = subprocess.Popen(
-            [sys.executable, "-m", "loads.cli.broker", "--db", database, *endpoints],
+            [
+                *(sys.executable, "-m", "loads.cli.broker", "--insecure", "--db", database),
+                *endpoints,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.metrics.summary import RunView
+from loads.transport.tokens import find_access
 from tests.e2e.networks import within
 from tests.e2e.stage import Process, Stage
 from tests.e2e.waiting import PATIENCE
@@ -73,14 +75,19 @@ class Runner:
     """A ``loads-runner`` under way, which shows the console and writes its summary to a file."""
 
     def __init__(
-        self, stage: Stage, *options: object, cwd: Path | None = None, namespace: str = ""
+        self,
+        stage: Stage,
+        *options: object,
+        cwd: Path | None = None,
+        namespace: str = "",
+        env: Mapping[str, str] | None = None,
     ) -> None:
         number = len(stage.processes)
         self.summary_at = stage.root / f"summary-{number}.json"
         outputs = ("--output", "console", "--output", "json")
         filename = ("--output-json-filename", self.summary_at)
         command = stage.command("loads-runner", *options, *outputs, *filename)
-        self.process = stage.start("runner", *within(namespace, command), cwd=cwd)
+        self.process = stage.start("runner", *within(namespace, command), cwd=cwd, env=env)
 
     def wait(self, seconds: float = PATIENCE) -> Result:
         """Wait for its end."""
@@ -148,5 +155,6 @@ class Cluster:
 
     def view(self, run_id: str) -> RunView:
         """What the broker knows of a run."""
-        with BrokerClient(self.frontend, SystemClock()) as client:
+        access = find_access(self.frontend, self.stage.home)
+        with BrokerClient(access, SystemClock()) as client:
             return client.get(run_id).view

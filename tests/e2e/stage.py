@@ -112,6 +112,7 @@ class Stage:
         self.logs_at = self._folder("logs")
         self.tmp = self._folder("tmp")
         self.runtime = self.root / "run"
+        self.home = self.root / "home"
         self.marker = uuid.uuid4().hex
         self.processes: list[Process] = []
         self._kept_logs: list[tuple[str, str]] | None = None
@@ -137,6 +138,7 @@ class Stage:
             "TMPDIR": str(self.tmp),
             "XDG_CACHE_HOME": str(self.root / "cache"),
             "XDG_CONFIG_HOME": str(self.root / "config"),
+            "LOADS_HOME": str(self.home),
         }
 
     def write(self, name: str, text: str) -> Path:

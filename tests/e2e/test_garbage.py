@@ -55,7 +55,9 @@ def test_a_broker_shrugs_off_garbage_and_the_run_beside_it_is_exact(
 ) -> None:
     """Dealers that speak nonsense, and clients that do not even speak ZeroMQ."""
     stage.write("test_gate.py", site("/gate"))
-    cluster = Cluster(stage, agents=2, tcp=transport == "tcp")
+    is_tcp = transport == "tcp"
+    open_to_all = ("--insecure",) if is_tcp else ()
+    cluster = Cluster(stage, agents=2, tcp=is_tcp, broker_options=open_to_all)
     options = ("-u", 5, "--hits", 40, "--server-url", target.url)
     runner = cluster.start("test_gate", *options)
     until(lambda: target.hits == 10, "all users at the gate")

@@ -531,8 +531,9 @@ from loads.cli import {module}
 """
 AGENT = """
 from loads.errors import LoadsError
+from loads.transport.tokens import Access
 try:
-    Server(sys.argv[1], 1, SystemClock(), 30.0).run()
+    Server(Access(sys.argv[1]), 1, SystemClock(), 30.0).run()
 except LoadsError as error:
     sys.exit(f"{error.message} {error.hint}")
 """

@@ -68,23 +68,24 @@ NONSENSE = [
 
 @pytest.mark.parametrize("endpoint", PRIVATE)
 def test_what_only_this_machine_reaches_may_be_bound(endpoint: str) -> None:
-    check_bind(endpoint, insecure=False)
+    check_bind(endpoint, is_safe=False)
 
 
 @pytest.mark.parametrize("endpoint", PUBLIC)
 def test_what_a_network_reaches_needs_to_be_asked_for(endpoint: str) -> None:
     with pytest.raises(UsageError, match="can be reached from the network") as caught:
-        check_bind(endpoint, insecure=False)
+        check_bind(endpoint, is_safe=False)
+    assert "keys" in caught.value.hint
     assert "--insecure" in caught.value.hint
-    check_bind(endpoint, insecure=True)
+    check_bind(endpoint, is_safe=True)
 
 
 @pytest.mark.parametrize("endpoint", NONSENSE)
-def test_what_is_no_endpoint_is_none_however_insecure(endpoint: str) -> None:
+def test_what_is_no_endpoint_is_none_however_safe(endpoint: str) -> None:
     with pytest.raises(UsageError):
         check_syntax(endpoint)
     with pytest.raises(UsageError):
-        check_bind(endpoint, insecure=True)
+        check_bind(endpoint, is_safe=True)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_bound_endpoint_can_be_given_to_another(port: str) -> None:
     try:
         bound = router.bind(f"tcp://127.0.0.1:{port}")
         assert bound.startswith("tcp://127.0.0.1:")
-        check_bind(bound, insecure=False)
+        check_bind(bound, is_safe=False)
         second = Publisher()
         with pytest.raises(BrokerError, match="cannot be opened: Address already in use"):
             second.bind(bound)

@@ -84,6 +84,7 @@ def _view() -> RunView:
         error="",
         hint="",
         queue=QueueView(2, 5, 1),
+        submitted_by="anne",
     )
 
 
@@ -103,6 +104,7 @@ def _run_row() -> RunRow:
         hits=3,
         place=1,
         user_id="alice",
+        submitted_by="anne",
     )
 
 
@@ -151,7 +153,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.Heartbeat(0.75),
         m.Welcome(1.0, 10.0, 3),
         m.WelcomeBack(0.5, 2.5, 4),
-        m.Rejected("The agent speaks LOADS/2.", "Install the same version.", 5),
+        m.Rejected("The agent speaks LOADS/2.", "Install the same version."),
         m.WhoAreYou(),
         m.Prepare(RUN, _plan(), DIGEST, BUNDLE),
         m.Start(RUN, 0.1, 0.5),

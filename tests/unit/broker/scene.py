@@ -11,6 +11,8 @@ from dataclasses import fields, replace
 
 from loads.broker.actions import (
     Action,
+    Audit,
+    Deny,
     Event,
     FromAgent,
     FromClient,
@@ -88,6 +90,8 @@ class Scene:
         self.now = 1000.0
         self.logs: list[str] = []
         self.storage = MemoryStorage()
+        self.audits: list[Audit] = []
+        self.denied: list[Deny] = []
         self.peers: dict[str, bytes] = {}
         self.attempts: dict[str, int] = {}
         self._shown: dict[str, RunView] = {}  # runs as who heard every update knows them
@@ -96,7 +100,10 @@ class Scene:
     # -- events ------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> list[Action]:
-        """What is done about an event; logs go to ``logs``, what is stored to ``storage``."""
+        """What is done about an event; logs go to ``logs``, what is stored to ``storage``.
+
+        Audits and denials are kept as well.
+        """
         return self._heed(self.core.handle(event, self.now))
 
     def _heed(self, actions: Iterable[Action]) -> list[Action]:
@@ -108,13 +115,15 @@ class Scene:
                 before = self._shown.get(action.run_id, RunView(action.run_id, plan()))
                 self._before[action.run_id] = before
                 self._shown[action.run_id] = before.after(action.message.changes)
+        self.audits += [action for action in actions if isinstance(action, Audit)]
+        self.denied += [action for action in actions if isinstance(action, Deny)]
         self.storage.write([action.record for action in actions if isinstance(action, Store)])
         return [
             ToClient(action.peer, answer(action, self.storage.run(action.run_id)))
             if isinstance(action, LookUp)
             else action
             for action in actions
-            if not isinstance(action, Log | Store)
+            if not isinstance(action, Log | Store | Audit | Deny)
         ]
 
     def restarts(self, seconds: float = 1.0) -> list[Action]:

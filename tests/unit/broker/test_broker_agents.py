@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loads.broker.actions import FromAgent, Tick, ToAgent, ToClient, WrongVersion
+from loads.broker.actions import FromAgent, Tick, ToAgent, ToClient, Unwelcome
 from loads.errors import ExitCode
 from loads.protocol import limits
 from loads.protocol import messages as m
@@ -97,13 +97,13 @@ def test_an_agent_that_is_silent_for_too_long_is_lost():
 
 
 def test_an_agent_of_another_version_is_sent_away_with_the_reason():
-    event = WrongVersion(b"x", "Version 3 here, 2 there.", "Upgrade it.")
+    event = Unwelcome(b"x", "Version 3 here, 2 there.", "Upgrade it.")
     rejected = m.Rejected("Version 3 here, 2 there.", "Upgrade it.")
     assert Scene().feed(event) == [ToAgent(b"x", rejected)]
 
 
 def test_a_client_of_another_version_gets_an_answer_to_a_request_that_could_not_be_read():
-    event = WrongVersion(b"x", "Version 3 here, 2 there.", "Upgrade it.", is_client=True)
+    event = Unwelcome(b"x", "Version 3 here, 2 there.", "Upgrade it.", is_client=True)
     refused = m.Refused(0, int(ExitCode.BROKER), "Version 3 here, 2 there.", "Upgrade it.")
     assert Scene().feed(event) == [ToClient(b"x", refused)]
 
@@ -111,21 +111,21 @@ def test_a_client_of_another_version_gets_an_answer_to_a_request_that_could_not_
 def test_refusals_are_logged_but_nobody_can_fill_the_log_with_them():
     scene = Scene()
     for _ in range(5):
-        scene.feed(WrongVersion(b"x", "Version 3 here, 2 there.", ""))
-        scene.feed(WrongVersion(b"y", "Version 4 here, 2 there.", "", is_client=True))
+        scene.feed(Unwelcome(b"x", "Version 3 here, 2 there.", ""))
+        scene.feed(Unwelcome(b"y", "Version 4 here, 2 there.", "", is_client=True))
     assert scene.logs == ["An agent is refused. Version 3 here, 2 there."]
     scene.now += 1
-    scene.feed(WrongVersion(b"y", "Version 4 here, 2 there.", "", is_client=True))
+    scene.feed(Unwelcome(b"y", "Version 4 here, 2 there.", "", is_client=True))
     assert scene.logs[1:] == ["A client is refused. Version 4 here, 2 there."]
     scene.now += 60
-    scene.feed(WrongVersion(b"y", "Version 4 here, 2 there.", "", is_client=True))
+    scene.feed(Unwelcome(b"y", "Version 4 here, 2 there.", "", is_client=True))
     assert len(scene.logs) == 3
 
 
 @pytest.mark.parametrize("is_client", [False, True])
 def test_an_answer_can_be_sent_whatever_its_text(is_client):
     text = "\udce9" * limits.MAX_TEXT
-    (answer,) = Scene().feed(WrongVersion(b"x", text, text, is_client))
+    (answer,) = Scene().feed(Unwelcome(b"x", text, text, is_client))
     assert decode(encode(answer.message)) == answer.message
 
 

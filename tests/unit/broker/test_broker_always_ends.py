@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from loads.broker.actions import FromAgent, WrongVersion
+from loads.broker.actions import FromAgent, Unwelcome
 from loads.plan import ON_AGENT_LOSS
 from loads.protocol import messages as m
 from tests.unit.broker.scene import Scene, plan, register, report, submit
@@ -124,7 +124,7 @@ class Chaos(Scene):
 
     def play_stranger(self, name: str) -> None:
         self.feed(FromAgent(b"?", m.Heartbeat()))
-        self.feed(WrongVersion(self.peers.get(name, b"?"), "Other version.", ""))
+        self.feed(Unwelcome(self.peers.get(name, b"?"), "Other version.", ""))
 
 
 @quick

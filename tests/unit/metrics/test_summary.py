@@ -329,6 +329,7 @@ def test_summary_of_a_run():
         "run_id": "r1",
         "status": "incomplete",
         "exit_code": 4,
+        "submitted_by": "",
         "started": 1000.0,
         "duration": 4.0,
         "counters": {"bought": 1, "greeted": 2},

@@ -38,7 +38,7 @@ def message(kind: type[m.Message], run_id: str = "r1", attempt: int = 1) -> m.Me
         m.Heartbeat: m.Heartbeat(),
         m.Welcome: m.Welcome(1.0, 10.0, attempt),
         m.WelcomeBack: m.WelcomeBack(1.0, 10.0, attempt),
-        m.Rejected: m.Rejected("no", "", attempt),
+        m.Rejected: m.Rejected("no"),
         m.WhoAreYou: m.WhoAreYou(),
         m.Prepare: m.Prepare(run, PLAN, "digest", b""),
         m.Start: m.Start(run, 0.1),
@@ -211,9 +211,6 @@ LATE = [
     pytest.param(
         AGENT, State.REGISTERING, message(m.Welcome, attempt=7), id="another registration's answer"
     ),
-    pytest.param(
-        AGENT, State.REGISTERING, message(m.Rejected, attempt=7), id="another one's rejection"
-    ),
     pytest.param(AGENT, State.NEW, message(m.Release), id="a release, before it is anybody"),
     pytest.param(AGENT, State.IDLE, message(m.Welcome), id="a second welcome"),
     pytest.param(AGENT, State.RUNNING, message(m.WelcomeBack), id="a second welcome back"),
@@ -232,6 +229,13 @@ def test_what_is_late_has_no_effect(side, state, late):
 
 def test_what_is_in_time_has_an_effect():
     assert a_link(AGENT, State.READY).received(message(m.Start)) is True
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.CLOSED])
+def test_an_agent_can_be_sent_away_at_any_time(state):
+    link = a_link(AGENT, state)
+    assert link.received(message(m.Rejected)) is True
+    assert link.state is State.CLOSED
 
 
 @pytest.mark.parametrize("state", [State.IDLE, State.RUNNING])

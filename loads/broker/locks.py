@@ -1,0 +1,148 @@
+"""The part of the broker's shell that has to do with keys: who gets in, and what they did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from loads.broker.actions import Audit, Deny, Event, KeyGone
+from loads.clock import Clock
+from loads.errors import BrokerError, UsageError
+from loads.transport import keys
+from loads.transport.audit import AuditLog
+from loads.transport.auth import Doorkeeper, is_reader
+from loads.transport.endpoints import Endpoints
+from loads.transport.reactor import Reactor
+from loads.transport.sockets import Lock, Publisher
+
+LOOK = 0.5  #: seconds between two looks at the keys
+NOTE = 5.0  #: seconds between two notes of when keys were used
+
+
+class Locks:
+    """The locks of a broker's sockets; none, where no socket needs one."""
+
+    def __init__(
+        self,
+        wanted: Endpoints,
+        insecure: bool,
+        home: Path | None,
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        """Raises :class:`UsageError` when others can look into the home."""
+        self._clock = clock
+        self._log = log
+        self._home = home
+        self._wanted = wanted
+        self._opened: Endpoints | None = None
+        self._insecure = insecure
+        self._denied = 0
+        self._door: Doorkeeper | None = None
+        self._audit: AuditLog | None = None
+        on_tcp = any(map(_is_tcp, (wanted.frontend, wanted.backend, wanted.publisher)))
+        if home is None:
+            return
+        if on_tcp and not insecure:
+            self._ring = keys.KeyRing(home)
+            self._door = Doorkeeper(self._ring, clock.wall)
+        try:
+            self._audit = AuditLog(home)
+        except UsageError as error:
+            if self._door is not None:
+                self.close()
+                raise
+            log.warning("%s What is done is not written down.", error.message)
+
+    def lock(self, name: str) -> Lock | None:
+        """What locks one of the sockets; None for one that needs no lock."""
+        if self._door is None or not _is_tcp(getattr(self._wanted, name)):
+            return None
+        return self._door.lock(name)
+
+    def opened(self, endpoints: Endpoints) -> None:
+        """The sockets are bound, and so are known to the owner's commands."""
+        self._opened = endpoints
+        if self._door is not None:
+            self._ring.open(endpoints.frontend)
+        elif self._home is not None:
+            keys.close(self._home, endpoints.frontend)  # of a locked one that was killed here
+
+    def attach(
+        self, reactor: Reactor, handle: Callable[[Event], None], publisher: Publisher
+    ) -> None:
+        """Answer the questions of the sockets, and tell the core whose key is withdrawn."""
+        door, opened = self._door, self._opened
+        if door is None or opened is None:
+            return
+        reactor.on_readable(door, door.serve)
+        reactor.every(LOOK, lambda: self._look(door, handle, publisher, opened.publisher))
+        reactor.every(NOTE, door.note_use)
+
+    def _look(
+        self,
+        door: Doorkeeper,
+        handle: Callable[[Event], None],
+        publisher: Publisher,
+        endpoint: str,
+    ) -> None:
+        gone = door.refresh()
+        for withdrawn in gone:
+            self._log.warning("%s", withdrawn.reason)
+            handle(KeyGone(withdrawn.who.name, withdrawn.reason, withdrawn.hint))
+        if _is_tcp(endpoint) and any(is_reader(withdrawn.who) for withdrawn in gone):
+            try:
+                publisher.reopen(endpoint)
+            except BrokerError as error:
+                self._log.error("%s Consoles see no updates any more.", error.message)
+        for complaint in door.take_complaints():
+            self._log.warning("%s It is refused.", complaint)
+
+    def note(self, action: Deny | Audit) -> None:
+        """Count what was denied; write down what was done."""
+        if isinstance(action, Deny):
+            self._denied += 1
+        elif self._audit is not None:
+            try:
+                self._audit.write(
+                    self._clock.wall(),
+                    action.what,
+                    by=action.who.name,
+                    role=action.who.role.value,
+                    user_id=action.user_id,
+                    run_id=action.run_id,
+                    target=action.target,
+                    outcome=action.outcome,
+                )
+            except OSError as error:
+                self._log.error("%s cannot be written: %s.", self._audit.path, error.strerror)
+
+    def report(self) -> None:
+        """Say what was refused since the last time."""
+        refused = self._door.take_refused() if self._door else 0
+        if refused:
+            self._log.warning(
+                "Refused %d connections without a good key in the last minute", refused
+            )
+        if self._denied:
+            self._log.warning(
+                "Refused %d messages of keys without the right to them in the last minute",
+                self._denied,
+            )
+            self._denied = 0
+
+    def close(self) -> None:
+        """Close the door and the books."""
+        if self._door is not None:
+            self._door.close()
+            if self._opened is not None and self._home is not None:
+                keys.close(self._home, self._opened.frontend)
+            self._door = None
+        if self._audit is not None:
+            self._audit.close()
+            self._audit = None
+
+
+def _is_tcp(endpoint: str) -> bool:
+    return endpoint.startswith("tcp://")

@@ -1,0 +1,56 @@
+"""Mutated messages from peers of every role, and from strangers, while a run goes on beside them.
+
+``LOADS_TEST_MUTATIONS`` says how many for each socket and each peer; 100,000 take some minutes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from loads.protocol.roles import SOCKETS, Role
+from loads.transport.tokens import Access
+from tests.e2e.cluster import site
+from tests.e2e.locked import Locked
+from tests.e2e.mutations import mutated, send_to
+from tests.e2e.stage import Stage
+from tests.e2e.targets import Target
+from tests.e2e.waiting import until
+
+MUTATIONS = int(os.environ.get("LOADS_TEST_MUTATIONS", "2000"))
+GROWTH = 96  #: MB: buffers, once; 35 to 70 were seen for 100,000 messages as for 250,000
+
+
+@pytest.mark.parametrize("role", ["stranger", "runner", "agent", "viewer"])
+def test_a_run_beside_a_hostile_peer_is_exact(stage: Stage, target: Target, role: str) -> None:
+    stage.write("test_gate.py", site("/gate"))
+    locked = Locked(stage)
+    locked.agent(locked.token("box", "agent")).says("Registered with the broker")
+    anne = locked.token("anne", "runner")
+    options = ("test_gate", "-a", 1, "-u", 5, "--hits", 20, "--server-url", target.url)
+    runner = locked.start(anne, *options)
+    until(lambda: target.hits == 5, "all users at the gate")
+    key = None if role == "stranger" else locked.access("eve", role).credentials
+    send_to(Access(locked.frontend, key), "frontend", mutated(0, 100))  # buffers are made now
+    before = resident(locked.broker.pid)
+    for number, domain in enumerate(SOCKETS):
+        access = Access(getattr(locked, domain), key)
+        messages = list(mutated(number, MUTATIONS))
+        sent = send_to(access, domain, iter(messages))
+        if domain != "publisher":  # a subscriber's socket drops what it cannot send
+            assert (sent == len(messages)) is (key is not None and Role(role) in SOCKETS[domain])
+    target.open_gate()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 100
+    assert "Traceback" not in locked.broker.err
+    assert "bug" not in locked.broker.err
+    assert resident(locked.broker.pid) - before < GROWTH
+
+
+def resident(pid: int) -> float:
+    """Resident memory of a process in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)

@@ -1,0 +1,290 @@
+"""The door, with real sockets on both of its sides."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zmq
+
+from loads.errors import BrokerError, BrokerRefused
+from loads.protocol import messages as m
+from loads.protocol.roles import SOCKETS, UNLOCKED, Role, Who
+from loads.transport.auth import Doorkeeper, KeyWithdrawn
+from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
+from loads.transport.keys import OWNER, KeyRing, make_pair
+from loads.transport.sockets import Dealer, Publisher, Router, Subscriber
+from loads.transport.tokens import Access, Credentials, read_token
+
+PATIENCE = 20.0  #: seconds; only a test that fails ever waits so long
+
+
+class Door:
+    """A locked frontend, backend and publisher, which are attended to while a test waits."""
+
+    def __init__(self, home: Path) -> None:
+        self.now = time.time()
+        self.ring = KeyRing(home)
+        self.keeper = Doorkeeper(self.ring, lambda: self.now)
+        self.frontend = Router(m.FROM_CLIENT, self.keeper.lock("frontend"))
+        self.backend = Router(m.FROM_CLIENT, self.keeper.lock("backend"))
+        self.publisher = Publisher(self.keeper.lock("publisher"))
+        sockets = (self.frontend, self.backend, self.publisher)
+        self.at = dict(zip(SOCKETS, (s.bind("tcp://127.0.0.1:0") for s in sockets), strict=True))
+        self.dealers: list[Dealer] = []
+
+    def access(self, name: str, role: Role, expires: float = 0.0) -> Access:
+        token = self.ring.add(name, role, self.at["frontend"], self.now, expires)
+        return read_token(token)
+
+    def dial(self, access: Access, domain: str = "frontend") -> Dealer:
+        """A peer that connects and asks a question."""
+        dealer = Dealer(m.TO_CLIENT)
+        self.dealers.append(dealer)
+        dealer.dial(replace(access, endpoint=self.at[domain]), domain)
+        dealer.send(m.Ping(1))
+        return dealer
+
+    def hear(self, dealer: Dealer, domain: str = "frontend") -> tuple[object, Who]:
+        """What arrives of that peer.  Raises the error that it is refused with."""
+        router = self.frontend if domain == "frontend" else self.backend
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            self.keeper.serve()
+            received = router.receive()
+            if received is not None:
+                return received.message, received.who
+            dealer.wait(0.005)
+        pytest.fail("neither heard nor refused")
+
+    def close(self) -> None:
+        for one in (*self.dealers, self.frontend, self.backend, self.publisher, self.keeper):
+            one.close(linger=False)
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    door = Door(tmp_path / "home")
+    yield door
+    door.close()
+
+
+@pytest.mark.parametrize("domain", ["frontend", "backend"])
+@pytest.mark.parametrize("role", [Role.RUNNER, Role.AGENT, Role.VIEWER])
+def test_a_key_opens_the_sockets_of_its_role(door: Door, role: Role, domain: str) -> None:
+    dealer = door.dial(door.access("eve", role), domain)
+    if role in SOCKETS[domain]:
+        assert door.hear(dealer, domain) == (m.Ping(1), Who("eve", role))
+        return
+    with pytest.raises(BrokerRefused) as caught:
+        door.hear(dealer, domain)
+    assert f"its role is {role.value}, and the backend is for the role agent" in str(caught.value)
+    assert door.keeper.take_refused() == 1
+    assert door.keeper.take_refused() == 0
+
+
+def test_the_owner_is_known(door: Door) -> None:
+    own = Credentials(door.ring.broker().public, door.ring.owner().secret)
+    for domain in ("frontend", "backend"):
+        dealer = door.dial(Access("", own), domain)
+        assert door.hear(dealer, domain) == (m.Ping(1), OWNER)
+
+
+def test_a_stranger_is_refused(door: Door) -> None:
+    known = door.access("eve", Role.RUNNER).credentials
+    assert known is not None
+    stranger = replace(known, secret=make_pair().secret)
+    with pytest.raises(BrokerRefused, match="refuses the key eve"):
+        door.hear(door.dial(Access("", stranger)))
+
+
+def test_who_has_no_key_is_refused(door: Door) -> None:
+    with pytest.raises(BrokerRefused, match="is locked, and no key was given") as caught:
+        door.hear(door.dial(Access("")))
+    assert "loads-keys add" in caught.value.hint
+
+
+def test_a_broker_with_another_key_is_told_nothing(door: Door) -> None:
+    known = door.access("eve", Role.RUNNER).credentials
+    assert known is not None
+    elsewhere = replace(known, server=make_pair().public)
+    with pytest.raises(BrokerRefused, match="does not have the key of the broker"):
+        door.hear(door.dial(Access("", elsewhere)))
+
+
+def test_a_broker_without_a_lock_is_told_nothing(door: Door) -> None:
+    """Somebody may have taken the port of a broker that has ended."""
+    known = door.access("eve", Role.RUNNER)
+    thief = Router(m.FROM_CLIENT)
+    try:
+        door.at["frontend"] = thief.bind("tcp://127.0.0.1:0")
+        with pytest.raises(BrokerRefused, match="does not have the key of the broker"):
+            door.hear(door.dial(known))
+        assert thief.receive() is None
+    finally:
+        thief.close()
+
+
+def test_a_key_that_is_revoked_is_good_for_nothing_at_once(door: Door) -> None:
+    access = door.access("eve", Role.RUNNER)
+    dealer = door.dial(access)
+    assert door.hear(dealer) == (m.Ping(1), Who("eve", Role.RUNNER))
+    door.ring.revoke("eve", door.now)
+    (gone,) = door.keeper.refresh()
+    assert (gone.who, gone.reason) == (Who("eve", Role.RUNNER), "The key eve was revoked.")
+    assert door.keeper.refresh() == []
+    dealer.send(m.Ping(2))
+    error, who = door.hear(dealer)  # over the connection that is still there
+    assert isinstance(error, KeyWithdrawn)
+    assert who == UNLOCKED
+    with pytest.raises(BrokerRefused, match="refuses the key eve: it was revoked"):
+        door.hear(door.dial(access))
+
+
+def test_a_key_that_was_revoked_a_moment_ago_lets_nobody_in(door: Door) -> None:
+    """Also before the broker looks at its keys the next time."""
+    access = door.access("eve", Role.RUNNER)
+    door.ring.revoke("eve", door.now)
+    with pytest.raises(BrokerRefused, match="it was revoked"):
+        door.hear(door.dial(access))
+
+
+def test_a_key_expires_whoever_is_connected(door: Door) -> None:
+    access = door.access("eve", Role.AGENT, door.now + 60)
+    dealer = door.dial(access)
+    door.hear(dealer)
+    assert door.keeper.refresh() == []
+    door.now += 60
+    (gone,) = door.keeper.refresh()
+    assert gone.reason == "The key eve has expired."
+    dealer.send(m.Ping(2))
+    assert isinstance(door.hear(dealer)[0], KeyWithdrawn)
+    with pytest.raises(BrokerRefused, match=r"refuses the key eve"):
+        door.hear(door.dial(access))
+
+
+def test_a_key_that_has_expired_is_called_that(door: Door) -> None:
+    access = door.access("eve", Role.RUNNER, door.now - 1)
+    with pytest.raises(BrokerRefused, match="it has expired"):
+        door.hear(door.dial(access))
+
+
+def test_keys_that_are_used_are_noted(door: Door) -> None:
+    door.access("adam", Role.RUNNER)
+    door.hear(door.dial(door.access("eve", Role.RUNNER)))
+    door.now += 100
+    door.keeper.note_use()
+    used = {key.name: key.used for key in door.ring.keys()[0]}
+    assert used["adam"] == 0
+    assert used["eve"] == pytest.approx(door.now, abs=1)
+
+
+def test_a_reader_whose_key_is_revoked_reads_no_more_and_others_do(door: Door) -> None:
+    readers = {}
+    for name in ("eve", "adam"):
+        readers[name] = Subscriber((m.Ping,), door.access(name, Role.VIEWER).credentials)
+        readers[name].connect(door.at["publisher"])
+        readers[name].follow("r1")
+    try:
+        heard_by(door, *readers.values())
+        door.ring.revoke("eve", door.now)
+        door.keeper.refresh()
+        door.publisher.reopen(door.at["publisher"])
+        while readers["eve"].receive() is not None:
+            pass
+        heard_by(door, readers["adam"])
+        heard_by(door, readers["adam"])
+        assert readers["eve"].receive() is None
+    finally:
+        for reader in readers.values():
+            reader.close(linger=False)
+
+
+def heard_by(door: Door, *readers: Subscriber) -> None:
+    """Publish until all of these have read something."""
+    waiting, deadline = set(readers), time.monotonic() + PATIENCE
+    while waiting:
+        assert time.monotonic() < deadline, "a reader hears nothing"
+        door.keeper.serve()
+        door.publisher.publish("r1", m.Ping(1))
+        waiting = {reader for reader in waiting if not reader.wait(0.005)}
+    for reader in readers:
+        assert reader.receive() == m.Ping(1)
+
+
+def test_there_is_one_door_in_a_process(door: Door) -> None:
+    with pytest.raises(BrokerError, match="one locked broker"):
+        Doorkeeper(door.ring, time.time)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        [],
+        [b"1.0"],
+        [b"1.0", b"7", b"frontend", b"127.0.0.1", b"", b"NULL"],
+        [b"1.0", b"7", b"frontend", b"127.0.0.1", b"", b"PLAIN", b"user", b"password"],
+        [b"1.0", b"7", b"frontend", b"127.0.0.1", b"", b"CURVE", b""],
+        [b"2.0", b"7", b"frontend", b"127.0.0.1", b"", b"CURVE", b"k" * 32],
+        [b"1.0", b"7", b"\xff", b"127.0.0.1", b"", b"CURVE", b"k" * 32],
+    ],
+)
+def test_what_is_no_question_about_a_key_is_answered_with_no(
+    door: Door, question: list[bytes]
+) -> None:
+    answer = door.keeper._answer(question)
+    assert answer[2] == b"400"
+    assert len(answer) == 6
+
+
+# -- what a peer makes of it -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "is_refused"), [(b"CURVE", True), (b"NULL", False), (b"", False)]
+)
+def test_connections_that_are_closed_without_a_word(mechanism: bytes, is_refused: bool) -> None:
+    """A locked broker may close before it says what it is; a tunnel's far end may yet come."""
+    asked: list[str] = []
+
+    def ask(endpoint: str) -> bytes:
+        asked.append(endpoint)
+        return mechanism
+
+    handshake = Handshake(Access("tcp://a:1"), "frontend", time.time, ask)
+    for _ in range(ENOUGH * 2 - 1):
+        assert handshake.refusal is None or is_refused
+        handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    assert (handshake.refusal is not None) is is_refused
+    assert asked == ["tcp://a:1"]
+
+
+def test_a_broker_is_asked_how_it_is_locked(door: Door) -> None:
+    assert mechanism_of(door.at["frontend"]) == b"CURVE"
+    thief = Router(m.FROM_CLIENT)
+    try:
+        endpoint = thief.bind("tcp://127.0.0.1:0")
+        assert mechanism_of(endpoint) == b"NULL"
+    finally:
+        thief.close()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        assert mechanism_of(f"tcp://127.0.0.1:{silent.getsockname()[1]}") == b""
+        silent.listen()
+        assert mechanism_of(f"tcp://127.0.0.1:{silent.getsockname()[1]}") == b""
+
+
+def test_a_broker_that_was_just_starting_is_forgiven() -> None:
+    handshake = Handshake(Access("tcp://a:1", Credentials(b"", b"")), "frontend", time.time)
+    for _ in range(ENOUGH - 1):
+        handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    handshake.note(zmq.EVENT_HANDSHAKE_SUCCEEDED, 0)
+    for _ in range(ENOUGH - 1):
+        handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    assert handshake.refusal is None
+    handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    assert handshake.refusal is not None

@@ -1,0 +1,162 @@
+"""Every kind of message in the mouth of every role: who is heard, and what the others are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from loads.broker.access import AUDITED
+from loads.broker.actions import Audit, Deny, FromAgent, FromClient, KeyGone, ToAgent, ToClient
+from loads.protocol import messages as m
+from loads.protocol.roles import MAY, SOCKETS, Role, Who
+from tests.unit.broker.scene import CLIENT, Scene, plan, register, submit
+from tests.wire.examples import EXAMPLES
+
+OWNER, RUNNER, AGENT, VIEWER = Role.OWNER, Role.RUNNER, Role.AGENT, Role.VIEWER
+
+#: Written out once more, and not computed: who may say what is for people to decide.
+RIGHTS: dict[type[m.Message], set[Role]] = {
+    m.Register: {OWNER, AGENT},
+    m.Ready: {OWNER, AGENT},
+    m.CannotRun: {OWNER, AGENT},
+    m.Report: {OWNER, AGENT},
+    m.Extended: {OWNER, AGENT},
+    m.Finished: {OWNER, AGENT},
+    m.Bye: {OWNER, AGENT},
+    m.Heartbeat: {OWNER, AGENT},
+    m.Ping: {OWNER, RUNNER, AGENT, VIEWER},
+    m.GetRun: {OWNER, RUNNER, VIEWER},
+    m.Submit: {OWNER, RUNNER},
+    m.StopRun: {OWNER, RUNNER},
+    m.Purge: {OWNER, RUNNER},
+    m.ListRuns: {OWNER, RUNNER, VIEWER},
+    m.ListAgents: {OWNER, RUNNER, VIEWER},
+}
+ALL = [(kind, role) for kind in RIGHTS for role in Role]
+
+
+def test_no_message_and_no_role_is_forgotten() -> None:
+    assert set(RIGHTS) == {*m.FROM_AGENT, *m.FROM_CLIENT}
+    assert {kind: set(roles) for kind, roles in MAY.items()} == RIGHTS
+    assert set(SOCKETS) == {"frontend", "backend", "publisher"}
+
+
+def test_a_message_that_is_in_no_table_is_nobodys() -> None:
+    scene = Scene()
+    assert scene.feed(FromAgent(b"?", m.Welcome(1.0, 10.0), who=Who("eve", OWNER)))
+    assert scene.denied == [Deny(Who("eve", OWNER), "Welcome")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"), ALL, ids=[f"{kind.__name__}-{role.value}" for kind, role in ALL]
+)
+def test_each_kind_in_the_mouth_of_each_role(kind: type[m.Message], role: Role) -> None:
+    scene, who, said = Scene(), Who("eve", role), EXAMPLES[kind]
+    before = (dict(scene.core.agents), dict(scene.core.runs))
+    if kind in m.FROM_AGENT:
+        actions = scene.feed(FromAgent(b"eve", said, who=who))
+        refused = [a for a in actions if isinstance(a, ToAgent) and type(a.message) is m.Rejected]
+    else:
+        actions = scene.feed(FromClient(CLIENT, said, "r1", who))
+        refused = [
+            action
+            for action in actions
+            if isinstance(action, ToClient)
+            and isinstance(action.message, m.Refused)
+            and "may not" in action.message.message
+        ]
+    is_denied = role not in RIGHTS[kind]
+    assert bool(refused) is is_denied
+    assert scene.denied == ([Deny(who, kind.__name__)] if is_denied else [])
+    if is_denied:
+        assert actions == refused
+        assert before == (scene.core.agents, scene.core.runs)
+        text = refused[0].message
+        assert f"The key eve is a{'n' * (role is AGENT)} {role.value}'s" in (
+            text.message if isinstance(text, m.Refused) else text.reason
+        )
+
+
+def test_a_refusal_names_the_role_that_it_takes() -> None:
+    scene = Scene()
+    (action,) = scene.feed(FromClient(CLIENT, submit(plan()), "r1", Who("vic", VIEWER)))
+    assert action.message == m.Refused(
+        1,
+        5,
+        "The key vic is a viewer's, which may not submit runs.",
+        "That takes a token made with: loads-keys add --role runner NAME",
+    )
+
+
+def test_a_run_carries_the_name_that_it_was_submitted_under() -> None:
+    scene = Scene()
+    scene.registers("a")
+    scene.feed(FromClient(CLIENT, submit(plan()), "r1", Who("anne", RUNNER)))
+    assert scene.core.runs["r1"].submitted_by == "anne"
+    (reply,) = scene.feed(FromClient(CLIENT, m.GetRun(2, "r1"), "", Who("vic", VIEWER)))[-1:]
+    assert reply.message.view.submitted_by == "anne"
+
+
+def test_what_was_done_is_written_down_and_so_is_what_was_refused() -> None:
+    scene, anne, vic = Scene(), Who("anne", RUNNER), Who("vic", VIEWER)
+    wanted = submit(plan(config={"user_id": "anne@example"}))
+    scene.feed(FromClient(CLIENT, wanted, "r0", anne))
+    scene.registers("a")
+    scene.feed(FromClient(CLIENT, wanted, "r1", anne))
+    scene.feed(FromClient(CLIENT, m.StopRun(2, "r1", 0.0), "", vic))
+    scene.feed(FromClient(CLIENT, m.StopRun(3, "r1", 0.0), "", anne))
+    scene.feed(FromClient(CLIENT, m.GetRun(4, "r1"), "", vic))
+    scene.prepares("b", run_id="r2")
+    del scene.audits[-1]  # of the scene's own client
+    scene.feed(FromClient(CLIENT, m.Purge(5), "", anne))
+    assert scene.audits[0].outcome.startswith("refused: ")
+    assert scene.audits[1:] == [
+        Audit("submit", anne, "r1", "anne@example", "shop.test_cart"),
+        Audit(
+            "stop",
+            vic,
+            "r1",
+            outcome="refused: The key vic is a viewer's, which may not stop runs.",
+        ),
+        Audit("stop", anne, "r1"),
+        Audit("purge", anne, "r2"),
+    ]
+    assert {audit.what for audit in scene.audits} == set(AUDITED.values())
+
+
+def test_agents_whose_key_is_withdrawn_are_sent_away_and_others_are_not() -> None:
+    scene, reason = Scene(), "The key box was revoked."
+    for name, key in (("a", "box"), ("b", "box"), ("c", "crate")):
+        scene.peers[name] = name.encode()
+        scene.feed(FromAgent(name.encode(), register(name), who=Who(key, AGENT)))
+    run = scene.prepares("a", "b", "c")
+    actions = scene.feed(KeyGone("box", reason, "A hint."))
+    rejected = m.Rejected(reason, "A hint.")
+    assert [a for a in actions if isinstance(a, ToAgent) and a.message == rejected] == [
+        ToAgent(b"a", rejected),
+        ToAgent(b"b", rejected),
+    ]
+    assert set(scene.core.agents) == {"c"}
+    assert run.parts["a"].is_over
+    assert scene.feed(KeyGone("box", reason)) == []
+
+
+def test_an_agent_cannot_pass_for_one_with_another_key() -> None:
+    """Neither by its name nor from its address: peers choose both."""
+    scene, box, crate = Scene(), Who("box", AGENT), Who("crate", AGENT)
+    scene.feed(FromAgent(b"a", register("a"), who=box))
+    mine = scene.core.agents["a"]
+    (told,) = scene.feed(FromAgent(b"x", register("a", attempt=2), who=crate))
+    assert told == ToAgent(b"x", m.Rejected("Another key's agent is called a."))
+    assert scene.feed(FromAgent(b"a", m.Bye(), who=crate)) == []
+    assert scene.feed(FromAgent(b"a", m.Heartbeat(), who=crate)) == [ToAgent(b"a", m.WhoAreYou())]
+    assert scene.core.agents == {"a": mine}
+    scene.feed(FromAgent(b"a", m.Bye(), who=box))
+    assert scene.core.agents == {}
+
+
+def test_a_broker_that_starts_anew_knows_who_submitted_a_run() -> None:
+    scene = Scene()
+    scene.registers("a")
+    scene.feed(FromClient(CLIENT, submit(plan()), "r1", Who("anne", RUNNER)))
+    scene.restarts()
+    assert scene.core.runs["r1"].submitted_by == "anne"
