@@ -31,9 +31,8 @@ def exact_name(url: str) -> str:
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
-def series_key(session: requests.Session, method: str, url: str) -> SeriesKey:
+def series_key(method: str, url: str, name: str = "") -> SeriesKey:
     """The series of a request: the name that the test gave it, or one made from its URL."""
-    name = session.__dict__.get("_name")
     if name:
         return SeriesKey(HIT, name, method)
     key = _keys.get((method, url))
@@ -48,8 +47,10 @@ def no_answer(error: BaseException) -> NoAnswer:
     """What kind of failure left a request without an answer."""
     if isinstance(error, requests.exceptions.SSLError):
         return NoAnswer.TLS
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | TimeoutError):
         return NoAnswer.TIMED_OUT
+    if isinstance(error, ConnectionResetError):
+        return NoAnswer.RESET
     text = str(error)
     return next((kind for words, kind in _WORDS.items() if words in text), NoAnswer.OTHER)
 

@@ -21,7 +21,7 @@ from requests.utils import resolve_proxies
 from loads.clients import adapters, phases
 from loads.clients.hits import Choices, no_answer, series_key
 from loads.clients.redirects import follow
-from loads.metrics.series import FIRST_STATUS, NoAnswer
+from loads.metrics.series import FIRST_STATUS, NoAnswer, SeriesKey
 from loads.recorder.current import current
 
 _requests_send: Callable[..., requests.Response] = requests.Session.send
@@ -36,23 +36,42 @@ class Session(requests.Session):
     request's series, instead of what is made from the URL.
     """
 
+    def get(self, url: str | bytes, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """As ``requests.Session.get``; what tests do most has the shortest way."""
+        if kwargs or "request" in self.__dict__:  # the one or other replaces it for a test
+            return super().get(url, **kwargs)
+        return _Ways.bare(self, "GET", url)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.request is not Session.request and cls.get is Session.get:
+            cls.get = requests.Session.get  # type: ignore[method-assign, assignment]
+
     def request(
         self, method: str, url: str | bytes, *args: Any, name: str = "", **kwargs: Any
     ) -> requests.Response:
         """As ``requests.Session.request``."""
         if not name:
             return _Ways.request(self, method, url, *args, **kwargs)
-        outer, self._name = self.__dict__.get("_name", ""), name
+        outer = self.__dict__.get("_name", "")
+        _Ways.name(self, name)
         try:
             return _Ways.request(self, method, url, *args, **kwargs)
         finally:
-            self._name = outer
+            _Ways.name(self, outer)
+
+
+def _name(session: requests.Session, name: str) -> None:
+    """Have the session's next requests called by a name, or by their URLs again."""
+    session.__dict__["_name"] = name
 
 
 class _Ways:
     """How requests are made in this process."""
 
     request: Callable[..., requests.Response] = staticmethod(_requests_request)
+    bare: Callable[..., requests.Response] = staticmethod(_requests_request)
+    name: Callable[[requests.Session, str], None] = staticmethod(_name)
 
 
 def measure(fast: bool = False) -> None:
@@ -63,23 +82,29 @@ def measure(fast: bool = False) -> None:
     requests.Session.send = _send  # type: ignore[method-assign, assignment]
     if fast:
         adapters.save_memory()
-        from loads.clients.fast import close, request, send  # noqa: PLC0415 - imports gevent
+        from loads.clients import fast as path  # noqa: PLC0415 - imports gevent
 
         def _send_fast(
             session: requests.Session, prepared: requests.PreparedRequest, **kwargs: Any
         ) -> requests.Response:
             response = None
             if isinstance(prepared, requests.PreparedRequest):
-                response = send(session, prepared, **_with_defaults(session, prepared, kwargs))
+                response = path.send(session, prepared, **_with_defaults(session, prepared, kwargs))
             return _send(session, prepared, **kwargs) if response is None else response
 
         def _close(session: requests.Session) -> None:
-            close(session)
+            path.close(session)
             _requests_close(session)
 
+        def _name_both(session: requests.Session, name: str) -> None:
+            _name(session, name)
+            path.name(session, name)
+
+        _Ways.name = staticmethod(_name_both)
         requests.Session.send = _send_fast  # type: ignore[method-assign, assignment]
-        _Ways.request = staticmethod(request)
-        requests.Session.request = request  # type: ignore[method-assign, assignment]
+        _Ways.request = staticmethod(path.request)
+        _Ways.bare = staticmethod(path.bare)
+        requests.Session.request = path.request  # type: ignore[method-assign, assignment]
         requests.Session.close = _close  # type: ignore[method-assign, assignment]
 
 
@@ -118,7 +143,7 @@ def _send_measured(
     session: requests.Session, request: requests.PreparedRequest, **kwargs: Any
 ) -> requests.Response:
     recorder = current()
-    series = recorder.series(series_key(session, request.method or "", request.url or ""))
+    series = recorder.series(_key_of(session, request))
     sent = len(request.body) if isinstance(request.body, str | bytes) else 0
     recorder.count("hits_started")
     outcome, received = int(NoAnswer.CUT), 0
@@ -140,11 +165,9 @@ def _send_measured(
         first.forget()
         if first.answer is not None and not isinstance(answer, requests.Response | _BROKEN_OFF):
             outcome = first.answer.status_code  # a hook raised, or there is no way to redirect to
-        for hop in answer.history if isinstance(answer, requests.Response) else ():
-            # answers to requests that hooks repeated, as authentication in two steps does
-            seconds = hop.elapsed.total_seconds()
+        for seconds, earlier, size in _repeated(answer):
             recorder.count("hits_started")
-            series.record(int(seconds * 1e6), hop.status_code, sent, _size(hop))
+            series.record(int(seconds * 1e6), earlier, sent, size)
             start += seconds
         series.record(int((end - start) * 1e6), outcome, sent, received)
         if outcome >= FIRST_STATUS:
@@ -152,6 +175,23 @@ def _send_measured(
         recorder.touch(time.monotonic())
         if Choices.watch is not None and answer is not None:
             Choices.watch(request, answer, end - start)
+
+
+def _repeated(answer: object) -> list[tuple[float, int, int]]:
+    """Seconds, outcome and bytes of the requests that were sent before the last one.
+
+    It is hooks that repeat a request, as authentication in two steps does, or urllib3, as an
+    adapter with retries tells it to.
+    """
+    hops = answer.history if isinstance(answer, requests.Response) else []
+    attempts = phases.repeated()
+    if len(hops) >= len(attempts):
+        return [(hop.elapsed.total_seconds(), hop.status_code, _size(hop)) for hop in hops]
+    return [(attempt.end - attempt.start, attempt.outcome, 0) for attempt in attempts]
+
+
+def _key_of(session: requests.Session, request: requests.PreparedRequest) -> SeriesKey:
+    return series_key(request.method or "", request.url or "", session.__dict__.get("_name", ""))
 
 
 def _size(answer: requests.Response) -> int:
