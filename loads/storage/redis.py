@@ -22,6 +22,7 @@ from loads.storage.base import (
     SCHEMA,
     AddDelta,
     DropDeltas,
+    ForgetRun,
     Heading,
     Record,
     SavePart,
@@ -106,6 +107,8 @@ class RedisStorage:
                     known.add(record.run_id)
                 if record.run_id in known:
                     self._queue(pipe, record)
+                if isinstance(record, ForgetRun):
+                    known.discard(record.run_id)
             pipe.execute()
 
     def _known(self, run_ids: set[str]) -> set[str]:

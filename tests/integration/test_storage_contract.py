@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from loads.errors import StorageError
@@ -288,6 +288,12 @@ records: st.SearchStrategy[Record] = st.one_of(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.lists(records, max_size=6), max_size=6))
+@example(
+    [
+        [SaveRun("r1", 0, None, b""), ForgetRun("r1"), AddDelta("r1", b"-")],
+        [SaveRun("r1", 0, None, b"")],
+    ]
+)
 def test_every_storage_agrees_with_that_in_memory(storage: Storage, batches) -> None:
     model = MemoryStorage()
     storage.write([ForgetRun(run_id) for run_id in ("r1", "r2", "r3")])
