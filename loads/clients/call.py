@@ -2,248 +2,161 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import Any
 
 import requests
 from requests import exceptions
-from requests.cookies import extract_cookies_to_jar, get_cookie_header
+from requests.cookies import extract_cookies_to_jar
 from requests.models import REDIRECT_STATI
 
+from loads.clients.heads import Head
 from loads.clients.hits import Choices, no_answer, series_key
-from loads.clients.http import Answer, Connection, Origin, open_connection
+from loads.clients.http import Connection, open_connection
+from loads.clients.plain import Standing
 from loads.clients.redirects import follow
 from loads.clients.response import LazyResponse, decoded
-from loads.clients.template import EMPTY, Body, Template, header_lines, request_line
+from loads.clients.template import Body, Shape
 from loads.metrics.series import NoAnswer
 from loads.recorder.current import current
-from loads.recorder.writer import Recorder, SeriesRecord
+from loads.recorder.writer import CONNECTIONS_REUSED, HITS_STARTED, Recorder, SeriesRecord
 
 
-class Pool:
-    """The idle connections of one session."""
+def perform(
+    session: requests.Session,
+    standing: Standing,
+    shape: Shape,
+    body: Body,
+    timeout: Any,
+    follow_redirects: bool,
+) -> requests.Response:
+    """Send a request, record the hit, give the response.  Raises ``requests`` errors.
 
-    def __init__(self) -> None:
-        self._idle: dict[Origin, list[Connection]] = {}
-
-    def take(self, origin: Origin) -> Connection | None:
-        """An idle connection to an origin that still looks open, if there is one."""
-        idle = self._idle.get(origin)
+    What happens on every request is done here and in what is called from here: each further layer
+    would cost as much as a hundredth of it.
+    """
+    recorder = current()
+    if shape.recorder is recorder and not standing.name:
+        series: SeriesRecord = shape.series  # type: ignore[assignment]
+    else:
+        series = _series_for(shape, recorder, session, standing)
+    cookie = None
+    if session.cookies._cookies:  # type: ignore[attr-defined]
+        cookie = shape.cookie(session)
+    data = shape.wire(body, cookie)
+    idle = standing.idle.get(shape.origin)
+    if idle is None:
+        idle = standing.idle[shape.origin] = []
+    recorder.cells[HITS_STARTED] += 1
+    connection, opened = None, 0.0
+    start = monotonic()
+    try:
+        to_connect, to_read = timeout if type(timeout) is tuple else (timeout, timeout)
         while idle:
             connection = idle.pop()
-            if not connection.looks_closed():
-                return connection
+            if not connection.probe(0):
+                recorder.cells[CONNECTIONS_REUSED] += 1
+                break
             connection.close()
-        return None
-
-    def give(self, origin: Origin, connection: Connection) -> None:
-        """Take a connection back for later."""
-        idle = self._idle.get(origin)
-        if idle is None:
-            idle = self._idle[origin] = []
-        idle.append(connection)
-
-    def close(self) -> None:
-        """Close what is idle."""
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
-
-
-def pool_of(session: requests.Session) -> Pool:
-    """The pool of a session, made when it is first needed."""
-    pool: Pool | None = session.__dict__.get("_loads_pool")
-    if pool is None:
-        pool = session.__dict__["_loads_pool"] = Pool()
-    return pool
-
-
-class Call:
-    """One call of a session's method, made from a template."""
-
-    __slots__ = ("_body", "_cookie", "_template", "method", "origin", "session", "timeout", "url",
-                 "verify")  # fmt: skip
-
-    def __init__(
-        self, session: requests.Session, template: Template, body: Body, timeout: Any
-    ) -> None:
-        self.session = session
-        self.origin = template.origin
-        self.url = template.url
-        self.method = template.prepared.method or ""
-        self.verify = template.verify
-        self.timeout = timeout
-        self._template = template
-        self._body = body
-        self._cookie: str | None = None
-        if session.cookies._cookies:  # type: ignore[attr-defined]
-            self._cookie = get_cookie_header(session.cookies, template.prepared)
-
-    def prepare(self) -> requests.PreparedRequest:
-        """The request as Requests' own object."""
-        return self._template.prepare(self._body.text, self._cookie)
-
-    def wire(self) -> bytes:
-        """The request as it is sent."""
-        if self._body is EMPTY and self._cookie is None:
-            return self._template.whole
-        return self._template.bytes_for(self._body.content, self._cookie)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the body."""
-        return len(self._body.content or b"")
-
-    def series(self, recorder: Recorder) -> SeriesRecord:
-        """Where the hit is recorded; remembered with the template unless the test names it."""
-        template = self._template
-        if template.recorder is recorder and not self.session.__dict__.get("_name"):
-            assert template.series is not None
-            return template.series
-        series = recorder.series(series_key(self.session, self.method, self.url))
-        if not self.session.__dict__.get("_name"):
-            template.recorder, template.series = recorder, series
-        return series
-
-    def carry_out(self) -> Answer:
-        """Send it and read the answer.
-
-        Raises ``requests`` errors.
-        """
-        timeout, origin = self.timeout, self.origin
-        to_connect, to_read = timeout if type(timeout) is tuple else (timeout, timeout)
-        pool, data = pool_of(self.session), self.wire()
-        connection = pool.take(origin)
+            connection = None
         if connection is None:
-            connection = self._connect(to_connect)
-        else:
-            current().count("connections_reused")
-        try:
-            answer = connection.exchange(data, to_read)
-        except BaseException:
+            connection = _connect(session, shape, body, cookie, to_connect)
+            opened = monotonic() - start
+        content = connection.exchange(data, to_read)
+    except BaseException as error:  # also when the greenlet is cut: the target counted it
+        _record_no_answer(error, series, start, (shape, body, cookie))
+        if connection is not None:
             connection.close()
-            raise
-        if answer.keep_alive:
-            pool.give(origin, connection)
-        else:
-            connection.close()
-        return answer
-
-    def _connect(self, timeout: float | None) -> Connection:
-        if self.origin.scheme == "https":
-            # Requests' own pool for it is made, too, for who looks for that; it stays empty
-            adapter: Any = self.session.get_adapter(self.url)
-            adapter.get_connection_with_tls_context(self.prepare(), self.verify, {}, None)
-        return open_connection(self.origin, timeout)
-
-    def finish(self, answer: Answer, seconds: float, follow_redirects: bool) -> requests.Response:
-        """The response to an answer: cookies taken, body decoded, redirects followed."""
-        session, status = self.session, answer.status
-        response = LazyResponse(answer, self.url, seconds, self.prepare, session)
-        redirected = False
-        for name, value in answer.headers:
-            lowered = name.lower()
-            if lowered == b"content-encoding" and answer.body:
-                response._content = self._decoded(answer, value)
-            elif lowered == b"location":
-                redirected = status in REDIRECT_STATI
-            elif lowered == b"set-cookie":
-                extract_cookies_to_jar(session.cookies, response.request, response.raw)
-        if not redirected:
-            return response
-        settings = {
-            "timeout": self.timeout, "stream": False, "verify": self.verify, "cert": None,
-            "proxies": {},
-        }  # fmt: skip
-        if follow_redirects:
-            return follow(session, response, response.request, **settings)
-        hops = session.resolve_redirects(
-            response, response.request, yield_requests=True, **settings
-        )
-        response._next = next(hops, None)  # type: ignore[assignment]
-        return response
-
-    @staticmethod
-    def _decoded(answer: Answer, encoding: bytes) -> bytes:
-        """The decoded body; of a redirect, which nobody may look at, also one that is broken."""
-        try:
-            return decoded(answer, encoding)
-        except exceptions.ContentDecodingError:
-            if answer.status in REDIRECT_STATI:
-                return answer.body
-            raise
-
-
-class PreparedCall(Call):
-    """One call with a request that somebody else prepared."""
-
-    __slots__ = ("_prepared",)
-
-    def __init__(
-        self,
-        session: requests.Session,
-        prepared: requests.PreparedRequest,
-        origin: Origin,
-        timeout: Any,
-    ) -> None:
-        self.session = session
-        self.origin = origin
-        self.url = prepared.url or ""
-        self.method = prepared.method or ""
-        self.verify = origin.verify
-        self.timeout = timeout
-        self._prepared = prepared
-
-    def prepare(self) -> requests.PreparedRequest:
-        return self._prepared
-
-    def wire(self) -> bytes:
-        prepared = self._prepared
-        head = b"\r\n".join((request_line(prepared), *header_lines(prepared), b"", b""))
-        body = prepared.body
-        if isinstance(body, str):
-            return head + body.encode()
-        return head + body if isinstance(body, bytes) else head
-
-    @property
-    def size(self) -> int:
-        body = self._prepared.body
-        return len(body) if isinstance(body, str | bytes) else 0
-
-    def series(self, recorder: Recorder) -> SeriesRecord:
-        return recorder.series(series_key(self.session, self.method, self.url))
-
-
-def perform(call: Call, follow_redirects: bool) -> requests.Response:
-    """Carry a call out and record the hit."""
-    recorder = current()
-    series = call.series(recorder)
-    recorder.count("hits_started")
-    outcome, received = int(NoAnswer.CUT), 0
-    error: exceptions.RequestException | None = None
-    start = time.monotonic()
-    try:
-        answer = call.carry_out()
-        outcome, received = answer.status, len(answer.body)
-    except exceptions.RequestException as caught:
-        outcome, error = no_answer(caught), caught
-        error.request = call.prepare()
         raise
-    finally:
-        # also when the greenlet is cut: the request was sent, and the target counted it
-        end = time.monotonic()
-        series.record(int((end - start) * 1e6), outcome, call.size, received)
+    head, end = connection.head, connection.ended_at
+    series.record_answer(
+        start, opened, connection.sent_at, connection.answered_at, end,
+        head.status, len(body.content or b""), len(content),
+    )  # fmt: skip
+    if end > recorder.touch_at:
         recorder.touch(end)
-        if Choices.watch is not None and error is not None:
-            Choices.watch(call.prepare(), error, end - start)
-    sent_at, answered_at = answer.sent_at, answer.answered_at
-    series.record_phases(
-        int((sent_at - start - answer.setup) * 1e6),
-        int((answered_at - sent_at) * 1e6),
-        int((end - answered_at) * 1e6),
-    )
-    response = call.finish(answer, end - start, follow_redirects)
+    if head.keep_alive:
+        idle.append(connection)
+    else:
+        connection.close()
+    response = LazyResponse(head, content, (shape, body, cookie, session, end - start))
+    if head.plain and Choices.watch is None:
+        return response
+    return _finish(response, head, timeout, follow_redirects)
+
+
+def _series_for(
+    shape: Shape, recorder: Recorder, session: requests.Session, standing: Standing
+) -> SeriesRecord:
+    """Where the hit is recorded; remembered with its shape unless the test names it."""
+    series = recorder.series(series_key(shape.method, shape.url, standing.name))
+    if not standing.name:
+        shape.recorder, shape.series = recorder, series
+    return series
+
+
+def _connect(
+    session: requests.Session, shape: Shape, body: Body, cookie: str | None, timeout: float | None
+) -> Connection:
+    origin = shape.origin
+    if origin.scheme == "https":
+        # Requests' own pool for it is made, too, for who looks for that; it stays empty
+        adapter: Any = session.get_adapter(shape.url)
+        adapter.get_connection_with_tls_context(
+            shape.prepare(body, cookie), origin.verify, {}, None
+        )
+    return open_connection(origin, timeout)
+
+
+def _record_no_answer(
+    error: BaseException, series: SeriesRecord, start: float, call: tuple[Shape, Body, str | None]
+) -> None:
+    end = monotonic()
+    shape, body, cookie = call
+    is_ours = isinstance(error, exceptions.RequestException)
+    outcome = no_answer(error) if is_ours else NoAnswer.CUT
+    series.record(int((end - start) * 1e6), outcome, len(body.content or b""))
+    current().touch(end)
+    if isinstance(error, exceptions.RequestException):
+        error.request = shape.prepare(body, cookie)
+        if Choices.watch is not None:
+            Choices.watch(error.request, error, end - start)
+
+
+def _finish(
+    response: LazyResponse, head: Head, timeout: Any, follow_redirects: bool
+) -> requests.Response:
+    """What an answer asks for: cookies taken, body decoded, redirects followed."""
+    shape, _, _, session, seconds = response._call
+    redirected = False
+    for name, value in head.headers:
+        lowered = name.lower()
+        if lowered == b"content-encoding" and response._content:
+            response._content = _decoded(response, value)
+        elif lowered == b"location":
+            redirected = head.status in REDIRECT_STATI
+        elif lowered == b"set-cookie":
+            extract_cookies_to_jar(session.cookies, response.request, response.raw)
     if Choices.watch is not None:
-        first = response.history[0] if response.history else response
-        Choices.watch(call.prepare(), first, end - start)
+        Choices.watch(response.request, response, seconds)
+    if not redirected:
+        return response
+    settings = {
+        "timeout": timeout, "stream": False, "verify": shape.origin.verify, "cert": None,
+        "proxies": {},
+    }  # fmt: skip
+    if follow_redirects:
+        return follow(session, response, response.request, **settings)
+    hops = session.resolve_redirects(response, response.request, yield_requests=True, **settings)
+    response._next = next(hops, None)  # type: ignore[assignment]
     return response
+
+
+def _decoded(response: LazyResponse, encoding: bytes) -> bytes:
+    """The decoded body; of a redirect, which nobody may look at, also one that is broken."""
+    try:
+        return decoded(response._content, encoding)
+    except exceptions.ContentDecodingError:
+        if response.status_code in REDIRECT_STATI:
+            return response._content
+        raise

@@ -31,9 +31,8 @@ def exact_name(url: str) -> str:
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
-def series_key(session: requests.Session, method: str, url: str) -> SeriesKey:
+def series_key(method: str, url: str, name: str = "") -> SeriesKey:
     """The series of a request: the name that the test gave it, or one made from its URL."""
-    name = session.__dict__.get("_name")
     if name:
         return SeriesKey(HIT, name, method)
     key = _keys.get((method, url))

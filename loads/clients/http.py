@@ -1,87 +1,41 @@
 """HTTP/1.1 connections for greenlets: what a request costs beyond its bytes, and little else.
 
-Three things make them fast.  A connection waits until there is something to read and then reads,
+Four things make them fast.  A connection waits until there is something to read and then reads,
 instead of reading, failing with EAGAIN and waiting: that exception would cost more than all the
-rest.  Its watcher stays on between two requests, which saves telling the kernel each time.  And the
-bytes are parsed by llhttp, whose parser is kept with the connection.
+rest.  Its watcher stays on between two requests, which saves telling the kernel each time; so
+does its timer, which is not set anew but looks, when it rings, whether it is time.  And heads that
+came before are known (:mod:`loads.clients.heads`), others parsed by llhttp, whose parser is kept
+with the connection.
 
 Errors are those of Requests, so that nobody has to know who opened the connection.
 """
 
 from __future__ import annotations
 
-import os
 import select
-import socket
 import ssl
-import time
 from _socket import socket as RawSocket
-from http.client import RemoteDisconnected, responses
-from typing import Any, NamedTuple
+from http.client import RemoteDisconnected
+from time import monotonic
+from typing import Any
 
-import certifi
 import gevent
+import greenlet
 import httptools
 from gevent import monkey
+from gevent.exceptions import BlockingSwitchOutError
 from requests import exceptions
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
-from urllib3.util.ssl_ import create_urllib3_context
 
-from loads.metrics.series import CONNECTION, SeriesKey, Verdict
-from loads.recorder.current import current
+from loads.clients.connect import Origin, open_socket
+from loads.clients.heads import Head, known, remember
 
-monotonic = time.monotonic
 READ_SIZE = 1 << 16
 READ, WRITE = 1, 2
 _TOO_LATE = object()
 
-_getcurrent = gevent.getcurrent
+_getcurrent = greenlet.getcurrent
 _poll = monkey.get_original("select", "poll")
-
-
-class Origin(NamedTuple):
-    """Whom a connection is to.  ``verify`` is as Requests takes it."""
-
-    scheme: str
-    host: str
-    port: int
-    verify: bool | str = True
-
-
-class Answer:
-    """One answer as it arrived; ``headers`` are pairs of bytes, ``body`` is not decoded.
-
-    ``sent_at`` and ``answered_at`` are when the request had been sent and when the headers were
-    complete, on the monotonic clock; ``setup`` is how many seconds went into opening the
-    connection.
-    """
-
-    __slots__ = (
-        "answered_at", "body", "chunks", "first", "headers", "headers_done", "keep_alive",
-        "sent_at", "setup", "status",
-    )  # fmt: skip
-
-    status: int
-    keep_alive: bool
-    sent_at: float
-    answered_at: float
-    setup: float
-
-    @property
-    def reason(self) -> str:
-        """The reason phrase, or the usual one where it did not come with the first bytes."""
-        line, ended, _ = self.first.partition(b"\r\n")
-        parts = line.split(b" ", 2)
-        if ended and len(parts) == 3 and parts[1] == b"%d" % self.status:
-            return parts[2].decode("latin-1")
-        return responses.get(self.status, "") if not ended else ""
-
-    def __init__(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.chunks: list[bytes] = []
-        self.body = b""
-        self.headers_done = False
-        self.first = b""
 
 
 class _Wake:
@@ -91,69 +45,103 @@ class _Wake:
     forgotten.
     """
 
-    __slots__ = ("_watcher", "greenlet")
+    __slots__ = ("_loop", "_timer", "_watcher", "deadline", "greenlet", "stopped")
 
-    def __init__(self, watcher: Any) -> None:
-        self._watcher = watcher
-        self.greenlet: Any = None  # the one that waits
+    def __init__(self, hub: Any, fd: int) -> None:
+        self._loop = hub.loop
+        self._watcher = hub.loop.io(fd, READ)
+        self._timer: Any = None
+        self.greenlet: Any = None  #: the one that waits
+        self.stopped = True
+        self.deadline = 0.0  #: when the timer rings next
+
+    def start(self) -> None:
+        """Have the hub call from now on."""
+        self._watcher.start(self)
+        self.stopped = False
 
     def __call__(self) -> None:
         if self.greenlet is None:
             self._watcher.stop()  # nobody reads: it was closed, or said something unasked
+            self.stopped = True
         else:
             self.greenlet.switch()
 
+    def ring_at(self, deadline: float) -> None:
+        """Have whoever waits then switched to with ``_TOO_LATE``."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+        self.deadline = deadline
+        self._timer = self._loop.timer(max(0.0, deadline - monotonic()))
+        self._timer.start(self._ring)
+
+    def _ring(self) -> None:
+        if self.greenlet is None:
+            self.deadline = 0.0
+        else:
+            self.greenlet.switch(_TOO_LATE)
+
+    def close(self) -> None:
+        """Call no more."""
+        self._watcher.stop()
+        self._watcher.close()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+
 
 class Connection:
-    """One connection to one origin.  Serves one request at a time."""
+    """One connection to one origin.  Serves one request at a time.
+
+    What it has to say about the last one: ``head``; ``sent_at``, ``answered_at`` and ``ended_at``,
+    when the request had been sent, the answer's headers were there, and all of it, on the
+    monotonic clock.
+    """
+
+    __slots__ = (
+        "_chunks", "_complete", "_first", "_head", "_headers", "_parser", "_pause", "_peer",
+        "_receive", "_send", "_socket", "_wake", "answered_at", "ended_at", "head", "probe",
+        "sent_at",
+    )  # fmt: skip
 
     def __init__(self, origin: Origin, timeout: float | None) -> None:
         """Open it, within ``timeout`` seconds.  Raises ``requests`` connection errors."""
-        self._hub = gevent.get_hub()
-        self._peer = f"{origin.scheme}://{origin.host}:{origin.port}"
-        self.setup = 0.0
-        self._open(origin, timeout)
-        self._watcher = self._hub.loop.io(self._fd, READ)
-        self._wake = _Wake(self._watcher)
+        hub = gevent.get_hub()
+        self._peer = str(origin)
+        self._use(open_socket(origin, timeout))
+        fd = self._socket.fileno()
+        self._wake = _Wake(hub, fd)
+        # greenlet's own switch: that of gevent's hub looks for a hook first, which nobody has here
+        self._pause: Any = greenlet.greenlet.switch.__get__(hub)
         poll = _poll()
-        poll.register(self._fd, select.POLLIN)
-        self._poll = poll.poll
+        poll.register(fd, select.POLLIN)
+        #: Called with 0, whether the server has closed it meanwhile: something is there to read,
+        #: unasked.  Asked before each reuse, as urllib3 does: a request that is sent into a closed
+        #: connection could not be told from one that the server took and dropped, and sending it
+        #: again would have the target count twice what we count once.
+        self.probe = poll.poll
         self._parser = httptools.HttpResponseParser(self)
-        self._answer = Answer()
+        self.head: Head
+        self.sent_at = self.answered_at = self.ended_at = 0.0
+        self._start_answer()
+
+    def _use(self, connected: Any) -> None:
+        # the plain socket underneath: gevent's would first read, fail, and then wait
+        self._socket: Any = RawSocket(fileno=connected.detach())
+        self._socket.setblocking(False)
+        self._send, self._receive = self._socket.send, self._socket.recv
+
+    def _start_answer(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._chunks: list[bytes] = []
+        self._first = b""
+        self._head: Head | None = None
         self._complete = False
-
-    # -- opening and closing -----------------------------------------------------------------
-
-    def _open(self, origin: Origin, timeout: float | None) -> None:
-        start = time.perf_counter()
-        try:
-            self._socket: Any = _connect(origin, timeout)
-            if origin.scheme == "https":
-                self._socket = _secure(self._socket, origin)
-        except TimeoutError as error:
-            raise exceptions.ConnectTimeout(
-                f"Connection to {origin.host}:{origin.port} timed out. (connect timeout={timeout})"
-            ) from error
-        except ssl.SSLError as error:
-            raise exceptions.SSLError(f"{origin.host}:{origin.port}: {error}") from error
-        except socket.gaierror as error:
-            raise exceptions.ConnectionError(
-                f"NameResolutionError: Failed to resolve {origin.host!r} ({error})"
-            ) from error
-        except OSError as error:
-            raise exceptions.ConnectionError(f"{origin.host}:{origin.port}: {error}") from error
-        if origin.scheme == "http":
-            # the plain socket underneath: gevent's would first read, fail, and then wait
-            self._socket = _bare(self._socket)
-        else:
-            self._socket.settimeout(None)
-        self._fd = self._socket.fileno()
-        self.setup = time.perf_counter() - start
 
     def close(self) -> None:
         """Close it."""
-        self._watcher.stop()
-        self._watcher.close()
+        self._wake.close()
         self._socket.close()
 
     def __del__(self) -> None:
@@ -161,28 +149,30 @@ class Connection:
         if hasattr(self, "_wake"):
             self.close()
 
-    def looks_closed(self) -> bool:
-        """Whether the server has closed it meanwhile: something is there to read, unasked.
-
-        Asked before each reuse, as urllib3 does: a request that is sent into a closed connection
-        could not be told from one that the server took and dropped, and sending it again would
-        have the target count twice what we count once.
-        """
-        return bool(self._poll(0))
-
     # -- one exchange ------------------------------------------------------------------------
 
-    def exchange(self, request: bytes, timeout: float | None) -> Answer:
-        """Send a request and read its answer; ``timeout`` is for each wait, in seconds.
+    def exchange(self, request: bytes, timeout: float | None) -> bytes:
+        """Send a request, read the answer, give its body; ``timeout`` is for each wait, in seconds.
 
-        Raises ``requests`` errors; after one, the connection is of no more use.
+        The body is as it came, not decoded.  Raises ``requests`` errors; after any exception, the
+        connection is of no more use.
         """
-        answer = self._answer = Answer()
-        self._complete = False
         try:
-            self._send(request)
-            answer.sent_at = monotonic()
-            self._read(answer, timeout)
+            try:
+                sent = self._send(request)
+            except BlockingIOError:
+                sent = 0
+            if sent != len(request):
+                self._send_rest(request, sent)
+            self.sent_at = monotonic()
+            data = self._read(timeout)
+            first, _, body = data.partition(b"\r\n\r\n")
+            head = known.get(first)
+            if head is None or head.length != len(body):
+                return self._parse(data, timeout)
+            self.head = head
+            self.answered_at = self.ended_at = monotonic()
+            return body
         except exceptions.RequestException:
             raise  # it is an OSError, too
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -191,55 +181,64 @@ class Connection:
             raise exceptions.ConnectionError(ProtocolError("Connection aborted.", error)) from error
         except OSError as error:
             raise exceptions.ConnectionError(ProtocolError("Connection aborted.", error)) from error
-        answer.setup, self.setup = self.setup, 0.0
-        answer.body = answer.chunks[0] if len(answer.chunks) == 1 else b"".join(answer.chunks)
-        return answer
 
-    def _send(self, data: bytes) -> None:
-        send = self._socket.send
-        try:
-            sent = send(data)
-        except BlockingIOError:
-            sent = 0
+    def _send_rest(self, data: bytes, sent: int) -> None:
+        rest = memoryview(data)
         while sent < len(data):
             self._wait_to_write()
             try:
-                sent += send(memoryview(data)[sent:])
+                sent += self._send(rest[sent:])
             except BlockingIOError:
                 continue
 
-    def _read(self, answer: Answer, timeout: float | None) -> None:
-        receive, feed = self._receive, self._parser.feed_data
-        while not self._complete:
-            data = receive(timeout)
-            if not data:
-                self._at_end(answer)
-                return
-            if not answer.first:
-                answer.first = data
-            feed(data)
-
-    def _receive(self, timeout: float | None) -> bytes:
+    def _read(self, timeout: float | None) -> bytes:
         """Wait until there is something, then read it."""
-        if not self._watcher.active:
-            self._watcher.start(self._wake)
-        self._wake.greenlet = _getcurrent()
-        try:
+        wake = self._wake
+        while True:
+            if wake.stopped:
+                wake.start()
+            wake.greenlet = _getcurrent()
             if timeout is None:
-                self._hub.switch()
+                self._pause()
             else:
-                self._wait_within(timeout)
-        finally:
-            self._wake.greenlet = None
-        data: bytes = self._socket.recv(READ_SIZE)
-        return data
+                self._pause_within(timeout)
+            wake.greenlet = None
+            try:
+                data: bytes = self._receive(READ_SIZE)
+                return data
+            except BlockingIOError:  # a part of a TLS record, or somebody else switched to us
+                if _getcurrent() is self._pause.__self__:
+                    raise BlockingSwitchOutError("the event loop itself cannot wait") from None
 
-    def _at_end(self, answer: Answer) -> None:
+    def _parse(self, data: bytes, timeout: float | None) -> bytes:
+        """Parse an answer that begins with ``data``, and read the rest of it."""
+        self._start_answer()
+        whole = data
+        while data:
+            if not self._first:
+                self._first = data
+            self._parser.feed_data(data)
+            if self._complete:
+                break
+            data = self._read(timeout)
+        else:
+            self._at_end()
+        head = self._head
+        assert head is not None
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if data is whole:
+            remember(whole, head, len(body))
+        self.head = head
+        self.ended_at = monotonic()
+        return body
+
+    def _at_end(self) -> None:
         """The server closed the connection: the end of some answers, the lack of others."""
-        names = {name.lower() for name, _ in answer.headers}
-        if answer.headers_done and not names & {b"content-length", b"transfer-encoding"}:
-            answer.keep_alive = False
-        elif answer.headers_done or answer.first:
+        names = {name.lower() for name, _ in self._headers}
+        if self._head is not None and not names & {b"content-length", b"transfer-encoding"}:
+            self._head.keep_alive = False
+        elif self._head is not None or self._first:
             raise exceptions.ChunkedEncodingError("Connection broken: incomplete answer")
         else:
             reason = RemoteDisconnected("Remote end closed connection without response")
@@ -247,16 +246,17 @@ class Connection:
 
     # -- waiting -----------------------------------------------------------------------------
 
-    def _wait_within(self, seconds: float) -> None:
-        timer = self._hub.loop.timer(seconds)
-        timer.start(_getcurrent().switch, _TOO_LATE)
-        try:
-            late = self._hub.switch() is _TOO_LATE
-        finally:
-            timer.stop()
-            timer.close()
-        if late:
-            raise self._timed_out(seconds)
+    def _pause_within(self, seconds: float) -> None:
+        wake = self._wake
+        deadline = monotonic() + seconds
+        while True:
+            if not wake.deadline or deadline < wake.deadline:
+                wake.ring_at(deadline)
+            if self._pause() is not _TOO_LATE:
+                return
+            wake.deadline = 0.0
+            if monotonic() >= deadline:
+                raise self._timed_out(seconds)
 
     def _timed_out(self, seconds: float | None) -> exceptions.ReadTimeout:
         reason = f"Read timed out. (read timeout={seconds})"
@@ -264,10 +264,11 @@ class Connection:
         return exceptions.ReadTimeout(ReadTimeoutError(self._peer, "", reason))  # type: ignore[arg-type]
 
     def _wait_to_write(self) -> None:
-        watcher = self._hub.loop.io(self._fd, WRITE)
+        hub = gevent.get_hub()
+        watcher = hub.loop.io(self._socket.fileno(), WRITE)
         watcher.start(_getcurrent().switch)
         try:
-            self._hub.switch()
+            hub.switch()
         finally:
             watcher.stop()
             watcher.close()
@@ -275,121 +276,58 @@ class Connection:
     # -- what the parser calls ---------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._answer.headers.append((name, value))
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        answer = self._answer
-        answer.status = self._parser.get_status_code()
-        answer.answered_at = monotonic()
-        answer.headers_done = answer.status >= 200  # what comes before is not yet the answer
-        if answer.status < 200:
-            answer.headers, answer.first = [], b""
+        status = self._parser.get_status_code()
+        if status < 200:  # what comes before is not yet the answer
+            self._headers, self._first = [], b""
+            return
+        self.answered_at = monotonic()
+        keep_alive = self._parser.should_keep_alive()
+        self._head = Head(self._first, status, self._headers, keep_alive)
 
     def on_body(self, data: bytes) -> None:
-        self._answer.chunks.append(data)
+        self._chunks.append(data)
 
     def on_message_complete(self) -> None:
-        if self._answer.headers_done:
-            self._answer.keep_alive = self._parser.should_keep_alive()
+        if self._head is not None:
             self._complete = True
 
 
 class SecureConnection(Connection):
-    """A connection with TLS, which gevent's own sockets wait for: they know what TLS holds back."""
+    """A connection with TLS: OpenSSL's object underneath gevent's socket, used as a plain one is."""
 
-    def _send(self, data: bytes) -> None:
-        self._socket.sendall(data)
+    __slots__ = ("_tls",)
 
-    def _receive(self, timeout: float | None) -> bytes:
-        self._socket.settimeout(timeout)
+    def _use(self, connected: Any) -> None:
+        connected.settimeout(0.0)
+        self._socket = connected
+        self._tls = connected._sslobj
+        self._send, self._receive = self._encrypt, self._decrypt
+
+    def _encrypt(self, data: bytes | memoryview) -> int:
         try:
-            data: bytes = self._socket.recv(READ_SIZE)
+            sent: int = self._tls.write(data)
+            return sent
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def _decrypt(self, size: int) -> bytes:
+        try:
+            data: bytes = self._tls.read(size)
             return data
-        except TimeoutError:
-            raise self._timed_out(timeout) from None
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    def _read(self, timeout: float | None) -> bytes:
+        # what OpenSSL holds back is nothing that could be waited for
+        return self._decrypt(READ_SIZE) if self._tls.pending() else super()._read(timeout)
 
 
 def open_connection(origin: Origin, timeout: float | None) -> Connection:
     """Connect to an origin.  Raises ``requests`` connection errors."""
     kind = SecureConnection if origin.scheme == "https" else Connection
     return kind(origin, timeout)
-
-
-def _connect(origin: Origin, timeout: float | None) -> socket.socket:
-    """A connected socket, and the time that it took recorded."""
-    start, verdict = time.perf_counter(), Verdict.ERROR
-    addresses = socket.getaddrinfo(origin.host, origin.port, 0, socket.SOCK_STREAM)
-    looked_up = time.perf_counter()
-    try:
-        connected = _connect_to_any(addresses, timeout)
-        verdict = Verdict.SUCCESS
-        return connected
-    finally:
-        taken = time.perf_counter() - max(start, looked_up)
-        peer = f"{origin.host}:{origin.port}"
-        record = current().series(SeriesKey(CONNECTION, peer, "connect")).record
-        record(int(taken * 1e6), verdict)
-
-
-def _connect_to_any(addresses: list[Any], timeout: float | None) -> socket.socket:
-    last: OSError = OSError("getaddrinfo found no address")
-    for family, kind, protocol, _, address in addresses:
-        candidate = socket.socket(family, kind, protocol)
-        try:
-            candidate.settimeout(timeout)
-            candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            candidate.connect(address)
-            return candidate
-        except OSError as error:
-            last = error
-            candidate.close()
-        except BaseException:  # the greenlet is cut
-            candidate.close()
-            raise
-    raise last
-
-
-def _bare(connected: socket.socket) -> RawSocket:
-    """The operating system's socket without gevent's wrapping, not blocking."""
-    fd = connected.detach()
-    bare = RawSocket(fileno=fd)
-    bare.setblocking(False)
-    return bare
-
-
-_contexts: dict[bool | str, ssl.SSLContext] = {}
-
-
-def _secure(plain: socket.socket, origin: Origin) -> Any:
-    """TLS on a connected socket, and the time that it took recorded."""
-    context = _contexts.get(origin.verify)
-    if context is None:
-        context = _contexts[origin.verify] = _context(origin.verify)
-    start, verdict = time.perf_counter(), Verdict.ERROR
-    try:
-        secured = context.wrap_socket(plain, server_hostname=origin.host)
-        verdict = Verdict.SUCCESS
-        return secured
-    except BaseException:
-        plain.close()
-        raise
-    finally:
-        record = current().series(SeriesKey(CONNECTION, origin.host, "tls")).record
-        record(int((time.perf_counter() - start) * 1e6), verdict)
-
-
-def _context(verify: bool | str) -> ssl.SSLContext:
-    """What Requests verifies with: its own bundle, another file or directory, or nothing."""
-    context = create_urllib3_context()
-    if verify is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.check_hostname = True
-    bundle = certifi.where() if verify is True else verify
-    if os.path.isdir(bundle):
-        context.load_verify_locations(capath=bundle)
-    else:
-        context.load_verify_locations(bundle)
-    return context

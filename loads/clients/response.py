@@ -20,37 +20,36 @@ from requests.utils import get_encoding_from_headers
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import DecodeError
 
-from loads.clients.http import Answer
+from loads.clients.heads import Head
+from loads.clients.template import Body, Shape
+
+#: What a response is made of: what was asked, with its body and its cookies, by which session, how
+#: many seconds the answer took.  A plain tuple, because one is made for each request.
+Call = tuple[Shape, Body, str | None, requests.Session, float]
 
 
 class LazyResponse(requests.Response):
-    """What a session gives back.  ``answer`` is what arrived, ``prepare`` makes the request of it.
+    """What a session gives back: an answer's ``head`` and ``body``, and the ``call`` that it is to.
 
     An attribute that was not made yet is not there, so that ``__getattr__`` is asked for it; from
     then on it is, and everything is as in any other response.
     """
 
-    def __init__(
-        self,
-        answer: Answer,
-        url: str,
-        seconds: float,
-        prepare: Callable[[], requests.PreparedRequest],
-        session: requests.Session,
-    ) -> None:
+    _content_consumed = True
+    _next = None
+
+    def __init__(self, head: Head, body: bytes, call: Call) -> None:
         # not the base's: that would make everything now
-        self.status_code = answer.status
-        self.url = url
-        self._content = answer.body
-        self._content_consumed = True
-        self._next = None
-        self._made_of = (answer, seconds, prepare, session)
+        self.status_code = head.status
+        self._content = body
+        self._head = head
+        self._call = call
 
     def __getattr__(self, name: str) -> Any:
         maker = _MAKERS.get(name)
-        if maker is None or "_made_of" not in self.__dict__:
+        if maker is None or "_head" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        made = self.__dict__[name] = maker(self, *self.__dict__["_made_of"])
+        made = self.__dict__[name] = maker(self)
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -58,41 +57,26 @@ class LazyResponse(requests.Response):
         return {name: getattr(self, name, None) for name in self.__attrs__}
 
 
-_Maker = Callable[
-    [
-        LazyResponse,
-        Answer,
-        float,
-        Callable[[], requests.PreparedRequest],
-        requests.Session,
-    ],
-    Any,
-]
-
-
-def _headers(response: LazyResponse, answer: Answer, *_: Any) -> CaseInsensitiveDict[str]:
-    return CaseInsensitiveDict(raw_headers(answer))
-
-
-def raw_headers(answer: Answer) -> HTTPHeaderDict:
+def _raw_headers(head: Head) -> HTTPHeaderDict:
     """The headers as urllib3 keeps them: repeated ones are all there."""
     headers = HTTPHeaderDict()
-    for name, value in answer.headers:
+    for name, value in head.headers:
         headers.add(name.decode("latin-1"), value.decode("latin-1"))
     return headers
 
 
-def _raw(response: LazyResponse, answer: Answer, *_: Any) -> HTTPResponse:
+def _raw(response: LazyResponse) -> HTTPResponse:
     """What ``raw`` is when the content has been read: nothing more comes from it."""
+    head = response._head
     return HTTPResponse(
         body=io.BytesIO(),
-        headers=raw_headers(answer),
-        status=answer.status,
+        headers=_raw_headers(head),
+        status=head.status,
         version=11,
         version_string="HTTP/1.1",
-        reason=answer.reason,
+        reason=head.reason,
         preload_content=False,
-        original_response=OriginalResponse(answer),  # type: ignore[arg-type]
+        original_response=OriginalResponse(head),  # type: ignore[arg-type]
         request_url=response.url,
     )
 
@@ -100,9 +84,9 @@ def _raw(response: LazyResponse, answer: Answer, *_: Any) -> HTTPResponse:
 class OriginalResponse:
     """What the standard library's cookie policies look for in an answer."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, head: Head) -> None:
         self.msg = Message()
-        for name, value in answer.headers:
+        for name, value in head.headers:
             self.msg[name.decode("latin-1")] = value.decode("latin-1")
 
     def isclosed(self) -> bool:
@@ -112,31 +96,35 @@ class OriginalResponse:
         """There is nothing to close: the connection is the pool's."""
 
 
-def _cookies(response: LazyResponse, *_: Any) -> RequestsCookieJar:
+def _cookies(response: LazyResponse) -> RequestsCookieJar:
     jar = RequestsCookieJar()
     extract_cookies_to_jar(jar, response.request, response.raw)
     return jar
 
 
-_MAKERS: dict[str, _Maker] = {
-    "headers": _headers,
-    "encoding": lambda response, *_: get_encoding_from_headers(response.headers),
-    "reason": lambda response, answer, *_: answer.reason,
+def _request(response: LazyResponse) -> requests.PreparedRequest:
+    shape, body, cookie, _, _ = response._call
+    return shape.prepare(body, cookie)
+
+
+_MAKERS: dict[str, Callable[[LazyResponse], Any]] = {
+    "url": lambda response: response._call[0].url,
+    "headers": lambda response: CaseInsensitiveDict(_raw_headers(response._head)),
+    "encoding": lambda response: get_encoding_from_headers(response.headers),
+    "reason": lambda response: response._head.reason,
     "raw": _raw,
-    "history": lambda *_: [],
+    "history": lambda response: [],
     "cookies": _cookies,
-    "elapsed": lambda response, answer, seconds, *_: datetime.timedelta(seconds=seconds),
-    "request": lambda response, answer, seconds, prepare, session: prepare(),
-    "connection": lambda response, answer, seconds, prepare, session: session.get_adapter(
-        url=response.url
-    ),
+    "elapsed": lambda response: datetime.timedelta(seconds=response._call[4]),
+    "request": _request,
+    "connection": lambda response: response._call[3].get_adapter(url=response.url),
 }
 
 
-def decoded(answer: Answer, encoding: bytes) -> bytes:
-    """The body of an answer with a ``Content-Encoding``.  Raises ``ContentDecodingError``."""
+def decoded(body: bytes, encoding: bytes) -> bytes:
+    """A body with a ``Content-Encoding``, decoded.  Raises ``ContentDecodingError``."""
     response = HTTPResponse(
-        body=io.BytesIO(answer.body),
+        body=io.BytesIO(body),
         headers={"content-encoding": encoding.decode("latin-1")},
         preload_content=False,
     )

@@ -21,7 +21,7 @@ from requests.utils import resolve_proxies
 from loads.clients import adapters, phases
 from loads.clients.hits import Choices, no_answer, series_key
 from loads.clients.redirects import follow
-from loads.metrics.series import FIRST_STATUS, NoAnswer
+from loads.metrics.series import FIRST_STATUS, NoAnswer, SeriesKey
 from loads.recorder.current import current
 
 _requests_send: Callable[..., requests.Response] = requests.Session.send
@@ -42,17 +42,24 @@ class Session(requests.Session):
         """As ``requests.Session.request``."""
         if not name:
             return _Ways.request(self, method, url, *args, **kwargs)
-        outer, self._name = self.__dict__.get("_name", ""), name
+        outer = self.__dict__.get("_name", "")
+        _Ways.name(self, name)
         try:
             return _Ways.request(self, method, url, *args, **kwargs)
         finally:
-            self._name = outer
+            _Ways.name(self, outer)
+
+
+def _name(session: requests.Session, name: str) -> None:
+    """Have the session's next requests called by a name, or by their URLs again."""
+    session.__dict__["_name"] = name
 
 
 class _Ways:
     """How requests are made in this process."""
 
     request: Callable[..., requests.Response] = staticmethod(_requests_request)
+    name: Callable[[requests.Session, str], None] = staticmethod(_name)
 
 
 def measure(fast: bool = False) -> None:
@@ -63,23 +70,28 @@ def measure(fast: bool = False) -> None:
     requests.Session.send = _send  # type: ignore[method-assign, assignment]
     if fast:
         adapters.save_memory()
-        from loads.clients.fast import close, request, send  # noqa: PLC0415 - imports gevent
+        from loads.clients import fast  # noqa: PLC0415 - imports gevent
 
         def _send_fast(
             session: requests.Session, prepared: requests.PreparedRequest, **kwargs: Any
         ) -> requests.Response:
             response = None
             if isinstance(prepared, requests.PreparedRequest):
-                response = send(session, prepared, **_with_defaults(session, prepared, kwargs))
+                response = fast.send(session, prepared, **_with_defaults(session, prepared, kwargs))
             return _send(session, prepared, **kwargs) if response is None else response
 
         def _close(session: requests.Session) -> None:
-            close(session)
+            fast.close(session)
             _requests_close(session)
 
+        def _name_both(session: requests.Session, name: str) -> None:
+            _name(session, name)
+            fast.name(session, name)
+
+        _Ways.name = staticmethod(_name_both)
         requests.Session.send = _send_fast  # type: ignore[method-assign, assignment]
-        _Ways.request = staticmethod(request)
-        requests.Session.request = request  # type: ignore[method-assign, assignment]
+        _Ways.request = staticmethod(fast.request)
+        requests.Session.request = fast.request  # type: ignore[method-assign, assignment]
         requests.Session.close = _close  # type: ignore[method-assign, assignment]
 
 
@@ -118,7 +130,7 @@ def _send_measured(
     session: requests.Session, request: requests.PreparedRequest, **kwargs: Any
 ) -> requests.Response:
     recorder = current()
-    series = recorder.series(series_key(session, request.method or "", request.url or ""))
+    series = recorder.series(_key_of(session, request))
     sent = len(request.body) if isinstance(request.body, str | bytes) else 0
     recorder.count("hits_started")
     outcome, received = int(NoAnswer.CUT), 0
@@ -152,6 +164,10 @@ def _send_measured(
         recorder.touch(time.monotonic())
         if Choices.watch is not None and answer is not None:
             Choices.watch(request, answer, end - start)
+
+
+def _key_of(session: requests.Session, request: requests.PreparedRequest) -> SeriesKey:
+    return series_key(request.method or "", request.url or "", session.__dict__.get("_name", ""))
 
 
 def _size(answer: requests.Response) -> int:

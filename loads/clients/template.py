@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import requests
 import requests.compat
-from requests.cookies import RequestsCookieJar
+from requests.cookies import RequestsCookieJar, get_cookie_header
 from requests.hooks import default_hooks
 from urllib3.util import parse_url
 
-from loads.clients.http import Origin
+from loads.clients.connect import Origin, origin
 from loads.recorder.writer import Recorder, SeriesRecord
 
 MAX_TEMPLATES = 10_000
@@ -31,6 +31,7 @@ _default_user_agent = "python-urllib3/" + version("urllib3")
 _PLACE = "loads-place=1"  # stands for cookies in a template
 _LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+(?=\r\n)")
 _BODILESS = {"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"}
+_SCALARS = (int, bool, float, bytes, type(None))
 _NOT_ASKED = object()
 
 
@@ -38,21 +39,21 @@ class Template:
     """A prepared request as bytes.
 
     ``head`` is everything up to the cookies, ``tail`` what follows them; where there is a body,
-    the tail has a place for its length.  ``whole`` is all of it with neither.
+    the tail has a place for its length.  ``whole`` is all of it with neither.  ``series`` is where
+    ``recorder`` has its hits recorded, if they were already.
     """
 
     __slots__ = (
-        "head", "origin", "prepared", "recorder", "series", "tail_after", "tail_before", "url",
-        "verify", "whole",
+        "head", "method", "origin", "prepared", "recorder", "series", "tail_after", "tail_before",
+        "url", "whole",
     )  # fmt: skip
 
-    def __init__(self, prepared: requests.PreparedRequest, origin: Origin) -> None:
-        assert prepared.url is not None
-        self.url = prepared.url
-        self.origin = origin
+    def __init__(self, prepared: requests.PreparedRequest, to: Origin) -> None:
+        self.method = prepared.method or ""
+        self.url = prepared.url or ""
+        self.origin = to
         self.recorder: Recorder | None = None
         self.series: SeriesRecord | None = None
-        self.verify: bool | str = True
         lines = header_lines(prepared)
         place = lines.index(f"Cookie: {_PLACE}".encode()) if prepared._cookies else None
         first = request_line(prepared)
@@ -72,26 +73,61 @@ class Template:
             self.tail_before, self.tail_after = tail[2 : match.start()], tail[match.end() :]
         self.whole = self.head + self.tail_before
 
-    def bytes_for(self, body: bytes | None, cookie: str | None) -> bytes:
+    def cookie(self, session: requests.Session) -> str | None:
+        """The session's cookies for this request, as a header."""
+        return get_cookie_header(session.cookies, self.prepared)
+
+    def wire(self, body: Body, cookie: str | None) -> bytes:
         """The request with this body and these cookies."""
-        head = self.head
+        if body is EMPTY and cookie is None:
+            return self.whole
+        head, content = self.head, body.content
         if cookie:
             head += b"Cookie: " + cookie.encode("latin-1") + b"\r\n"
-        if body is None:
+        if content is None:
             return head + self.tail_before
-        return head + self.tail_before + b"%d" % len(body) + self.tail_after + body
+        return b"%b%b%d%b%b" % (head, self.tail_before, len(content), self.tail_after, content)
 
-    def prepare(self, body: str | bytes | None, cookie: str | None) -> requests.PreparedRequest:
+    def prepare(self, body: Body, cookie: str | None) -> requests.PreparedRequest:
         """The same as Requests' own object, for who looks at ``response.request``."""
         prepared = self.prepared.copy()
         prepared.hooks = default_hooks()  # a copy shares them, and signers register theirs
-        if body is not None:
-            prepared.body = body
-            size = len(body.encode() if isinstance(body, str) else body)
-            prepared.headers["Content-Length"] = str(size)
+        if body.content is not None:
+            prepared.body = body.text
+            prepared.headers["Content-Length"] = str(len(body.content))
         if cookie:
             prepared.headers["Cookie"] = cookie
         return prepared
+
+
+class Prepared:
+    """A request that somebody else prepared, in the place of a template: sent as it is."""
+
+    __slots__ = ("method", "origin", "prepared", "recorder", "series", "url")
+
+    def __init__(self, prepared: requests.PreparedRequest, to: Origin) -> None:
+        self.method = prepared.method or ""
+        self.url = prepared.url or ""
+        self.origin = to
+        self.prepared = prepared
+        self.recorder: Recorder | None = None
+        self.series: SeriesRecord | None = None
+
+    def cookie(self, session: requests.Session) -> None:
+        """Nothing: they are among the request's headers already."""
+
+    def wire(self, body: Body, cookie: str | None) -> bytes:
+        """The request."""
+        prepared = self.prepared
+        head = b"\r\n".join((request_line(prepared), *header_lines(prepared), b"", b""))
+        return head if body.content is None else head + body.content
+
+    def prepare(self, body: Body, cookie: str | None) -> requests.PreparedRequest:
+        """The request itself."""
+        return self.prepared
+
+
+Shape = Template | Prepared  #: what :func:`loads.clients.call.perform` sends
 
 
 def request_line(prepared: requests.PreparedRequest) -> bytes:
@@ -157,69 +193,109 @@ class Body:
             self.content = self.text if isinstance(self.text, bytes) else self.text.encode()
 
 
+    @classmethod
+    def of(cls, text: str | bytes) -> Body:
+        """The body of a prepared request, which is sent even if it is empty."""
+        body = cls(None, None)
+        body.kind, body.text = "raw", text
+        body.content = text if isinstance(text, bytes) else text.encode()
+        return body
+
+
 EMPTY = Body(None, None)
 
 
-_templates: dict[Any, Template | None] = {}
+def SIGNED(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authentication that leaves a request as it is, to be signed each time; not from netrc."""
+    return request
 
 
-def template_for(
-    session: requests.Session, method: str, url: str, extra: tuple[Any, Any], body: Body
+class Templates:
+    """The templates of all sessions whose own headers and settings are the same."""
+
+    def __init__(self) -> None:
+        self.by_method: dict[str, dict[Any, Template | None]] = {}
+        self._count = 0
+
+    def find(
+        self,
+        session: requests.Session,
+        method: str,
+        url: str,
+        params: Any,
+        headers: Any,
+        body: Body,
+        auth: Any,
+    ) -> Template | None:
+        """The template for a request; None if it is none for the fast path."""
+        try:
+            key: Any = url
+            if params or headers or body.kind or auth:
+                key = (url, body.kind, auth, _frozen_items(params), _frozen_items(headers))
+            of_method = self.by_method.get(method) or self.by_method.setdefault(method, {})
+            template = of_method.get(key, _NOT_ASKED)
+        except TypeError:  # something in it cannot be a key
+            return None
+        if template is _NOT_ASKED:
+            if self._count >= MAX_TEMPLATES:
+                self.by_method.clear()
+                self._count = 0
+                of_method = self.by_method[method] = {}
+            template = of_method[key] = _make(session, method, url, params, headers, body, auth)
+            self._count += 1
+        return template  # type: ignore[return-value]
+
+
+def _frozen_items(values: dict[Any, Any] | None) -> Any:
+    return values and tuple((_frozen(name), _frozen(value)) for name, value in values.items())
+
+
+def _frozen(value: Any) -> Any:
+    """What tells a value from all others that are sent otherwise: 1 is equal to True and 1.0."""
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind in _SCALARS:
+        return kind, repr(value)
+    if kind in (list, tuple):
+        return kind, *map(_frozen, value)
+    raise TypeError
+
+
+def _make(
+    session: requests.Session,
+    method: str,
+    url: str,
+    params: Any,
+    headers: Any,
+    body: Body,
+    auth: Any,
 ) -> Template | None:
-    """The template for a request; None if it is none for the fast path.
-
-    ``extra`` are the call's parameters and headers.
-    """
-    params, headers = extra
-    key = (
-        method,
-        url,
-        tuple(params.items()) if params else None,
-        tuple(headers.items()) if headers else None,
-        body.kind,
-        tuple(session.headers._store.values()),
-        session.verify,
-        session.trust_env and vars(requests.sessions)["get_netrc_auth"],
-    )
-    try:
-        template = _templates.get(key, _NOT_ASKED)
-    except TypeError:  # something in it cannot be hashed
+    if type(url) is not str or method.upper() == "HEAD":  # llhttp cannot be told of no body
         return None
-    if template is _NOT_ASKED:
-        if len(_templates) >= MAX_TEMPLATES:
-            _templates.clear()
-        template = _templates[key] = _make_template(session, method, url, extra, body)
-    return template  # type: ignore[return-value]
-
-
-def _make_template(
-    session: requests.Session, method: str, url: str, extra: tuple[Any, Any], body: Body
-) -> Template | None:
     name, _, value = _PLACE.partition("=")
     request = requests.Request(
-        method, url, params=extra[0] or {}, headers=extra[1], cookies={name: value},
-        data=body.data or {}, json=body.json,
+        method.upper(), url, params=params or {}, headers=headers, cookies={name: value},
+        data=body.data or {}, json=body.json, auth=auth,
     )  # fmt: skip
     jar, session.cookies = session.cookies, RequestsCookieJar()
-    auth, session.auth = session.auth, None
+    own_auth, session.auth = session.auth, None
     try:
         prepared = session.prepare_request(request)
     finally:
-        session.cookies, session.auth = jar, auth
+        session.cookies, session.auth = jar, own_auth
     assert prepared.url is not None
     settings = session.merge_environment_settings(prepared.url, {}, None, None, None)
-    origin = origin_of(prepared.url, settings["verify"])
+    to = origin_of(prepared.url, settings["verify"])
     if (
-        origin is None
+        to is None
         or settings["proxies"]
         or settings["cert"]
         or prepared.headers.get("Cookie") != _PLACE
         or not isinstance(prepared.body, str | bytes | None)
     ):
         return None
-    template = Template(prepared, origin)
-    template.verify = settings["verify"]
-    return template
+    return Template(prepared, to)
 
 
 def origin_of(url: str, verify: Any) -> Origin | None:
@@ -232,8 +308,8 @@ def origin_of(url: str, verify: Any) -> Origin | None:
     if port is None or not parts.hostname or not url.isascii() or " " in url:
         return None
     if parts.scheme == "http":
-        return Origin("http", parts.hostname, port)
+        return origin("http", parts.hostname, port)
     verify = True if verify is None else verify
     if not isinstance(verify, bool) and not os.path.exists(verify):
         return None  # Requests says so
-    return Origin("https", parts.hostname, port, verify)
+    return origin("https", parts.hostname, port, verify)

@@ -27,6 +27,10 @@ _EXACT = 2 * SUB_BUCKETS
 _SENDING, _WAITING, _RECEIVING = PHASES + 1, PHASES + 2, PHASES + 3
 _BUCKETS_AT = layout.BUCKETS_AT
 _COUNT_CELLS = {name: layout.COUNTS + i for i, name in enumerate(COUNTS)}
+HITS_STARTED = _COUNT_CELLS["hits_started"]
+CONNECTIONS_REUSED = _COUNT_CELLS["connections_reused"]
+TESTS_STARTED = _COUNT_CELLS["tests_started"]
+TOUCH_INTERVAL = 0.001  #: seconds that need not be told apart
 _WRAP = 1 << 64
 _OTHER_FAILURE = Failure("error", OTHER, "too many different failures to keep them apart", "")
 
@@ -66,10 +70,56 @@ class SeriesRecord:
             microseconds = min(microseconds, MAX_VALUE)
             shift = microseconds.bit_length() - SUB_BITS - 1
             bucket = (shift << SUB_BITS) + (microseconds >> shift)
-        if not self._touched >> (bucket >> SUB_BITS) & 1:
-            self._touched |= 1 << (bucket >> SUB_BITS)
-            cells[TOUCHED] = self._touched
-        cells[_BUCKETS_AT + bucket] += 1
+        bucket += _BUCKETS_AT
+        count = cells[bucket]
+        if not count:
+            self._touch(bucket - _BUCKETS_AT)
+        cells[bucket] = count + 1
+
+    def record_answer(
+        self,
+        start: float,
+        opening: float,
+        sent_at: float,
+        answered_at: float,
+        end: float,
+        status: int,
+        sent: int,
+        received: int,
+    ) -> None:
+        """Count one hit that was answered, with its phases: :meth:`record` and the other in one.
+
+        Times are in seconds of one clock; ``opening`` is how many of the first went into the
+        connection.
+        """
+        cells = self._cells
+        microseconds = int((end - start) * 1e6) or 1
+        cells[TOTAL] += microseconds
+        if microseconds > self._high:
+            self._high = cells[HIGH] = microseconds
+        if microseconds < self._low:
+            self._low = cells[LOW] = microseconds
+        if sent:
+            cells[SENT] += sent
+        cells[RECEIVED] += received
+        if status != self._first:
+            self._count_outcome(status)
+        cells[_SENDING] += int((sent_at - start - opening) * 1e6)
+        cells[_WAITING] += int((answered_at - sent_at) * 1e6)
+        if end != answered_at:
+            cells[_RECEIVING] += int((end - answered_at) * 1e6)
+        cells[PHASES] += 1
+        if microseconds < _EXACT:
+            bucket = microseconds
+        else:
+            microseconds = min(microseconds, MAX_VALUE)
+            shift = microseconds.bit_length() - SUB_BITS - 1
+            bucket = (shift << SUB_BITS) + (microseconds >> shift)
+        bucket += _BUCKETS_AT
+        count = cells[bucket]
+        if not count:
+            self._touch(bucket - _BUCKETS_AT)
+        cells[bucket] = count + 1
 
     def record_phases(self, sending: int, waiting: int, receiving: int) -> None:
         """Add the phases of one hit, in microseconds; what is negative was not measured."""
@@ -81,6 +131,11 @@ class SeriesRecord:
         if receiving > 0:
             cells[_RECEIVING] += receiving
         cells[PHASES] += 1
+
+    def _touch(self, bucket: int) -> None:
+        """Have the reader look at this bucket's power of two from now on."""
+        self._touched |= 1 << (bucket >> SUB_BITS)
+        self._cells[TOUCHED] = self._touched
 
     def _count_outcome(self, outcome: int) -> None:
         if self._first < 0:
@@ -104,7 +159,9 @@ class Recorder:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._cells = memory.cells
+        #: the memory itself, for who counts without a call; see the constants of this module
+        self.cells = self._cells = memory.cells
+        self.touch_at = 0.0  #: until then there is no need to say that something was recorded
         self._series: dict[SeriesKey, SeriesRecord] = {}
         self._defined_series = 0
         self._failures: dict[Failure, int] = {}
@@ -134,6 +191,7 @@ class Recorder:
     def touch(self, now: float) -> None:
         """Something was recorded at ``now``: the run lasted at least until then."""
         self._cells[layout.ELAPSED] = max(0, int((now - self._origin) * 1e6))
+        self.touch_at = now + TOUCH_INTERVAL
 
     def incr_counter(self, name: str, by: int = 1) -> None:
         """Add to a counter of the test's own."""

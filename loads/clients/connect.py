@@ -1,0 +1,142 @@
+"""Opens sockets for HTTP: to any address of a host, with TLS where that is wanted, and measured.
+
+Errors are those of Requests, so that nobody has to know who opened the connection.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import certifi
+from requests import exceptions
+from urllib3.util.ssl_ import create_urllib3_context
+
+from loads.metrics.series import CONNECTION, SeriesKey, Verdict
+from loads.recorder.current import current
+
+MAX_ORIGINS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Whom a connection is to: one object for each, made by :func:`origin`, equal to itself only.
+
+    ``verify`` is as Requests takes it.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    verify: bool | str = True
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+_origins: dict[tuple[str, str, int, bool | str], Origin] = {}
+
+
+def origin(scheme: str, host: str, port: int, verify: bool | str = True) -> Origin:
+    """The origin with these properties."""
+    key = (scheme, host, port, verify)
+    found = _origins.get(key)
+    if found is None:
+        if len(_origins) >= MAX_ORIGINS:
+            _origins.clear()
+        found = _origins[key] = Origin(*key)
+    return found
+
+
+def open_socket(to: Origin, timeout: float | None) -> Any:
+    """A connected socket, with TLS for ``https``.  Raises ``requests`` connection errors."""
+    try:
+        connected = _connect(to, timeout)
+        return _secure(connected, to) if to.scheme == "https" else connected
+    except TimeoutError as error:
+        raise exceptions.ConnectTimeout(
+            f"Connection to {to.host}:{to.port} timed out. (connect timeout={timeout})"
+        ) from error
+    except ssl.SSLError as error:
+        raise exceptions.SSLError(f"{to.host}:{to.port}: {error}") from error
+    except socket.gaierror as error:
+        raise exceptions.ConnectionError(
+            f"NameResolutionError: Failed to resolve {to.host!r} ({error})"
+        ) from error
+    except OSError as error:
+        raise exceptions.ConnectionError(f"{to.host}:{to.port}: {error}") from error
+
+
+def _connect(to: Origin, timeout: float | None) -> socket.socket:
+    """A connected socket, and the time that it took recorded."""
+    start, verdict = time.perf_counter(), Verdict.ERROR
+    addresses = socket.getaddrinfo(to.host, to.port, 0, socket.SOCK_STREAM)
+    looked_up = time.perf_counter()
+    try:
+        connected = _connect_to_any(addresses, timeout)
+        verdict = Verdict.SUCCESS
+        return connected
+    finally:
+        taken = time.perf_counter() - max(start, looked_up)
+        record = current().series(SeriesKey(CONNECTION, f"{to.host}:{to.port}", "connect")).record
+        record(int(taken * 1e6), verdict)
+
+
+def _connect_to_any(addresses: list[Any], timeout: float | None) -> socket.socket:
+    last: OSError = OSError("getaddrinfo found no address")
+    for family, kind, protocol, _, address in addresses:
+        candidate = socket.socket(family, kind, protocol)
+        try:
+            candidate.settimeout(timeout)
+            candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            candidate.connect(address)
+            return candidate
+        except OSError as error:
+            last = error
+            candidate.close()
+        except BaseException:  # the greenlet is cut
+            candidate.close()
+            raise
+    raise last
+
+
+_contexts: dict[bool | str, ssl.SSLContext] = {}
+
+
+def _secure(plain: socket.socket, to: Origin) -> Any:
+    """TLS on a connected socket, and the time that it took recorded."""
+    context = _contexts.get(to.verify)
+    if context is None:
+        context = _contexts[to.verify] = _context(to.verify)
+    start, verdict = time.perf_counter(), Verdict.ERROR
+    try:
+        secured = context.wrap_socket(plain, server_hostname=to.host)
+        verdict = Verdict.SUCCESS
+        return secured
+    except BaseException:
+        plain.close()
+        raise
+    finally:
+        record = current().series(SeriesKey(CONNECTION, to.host, "tls")).record
+        record(int((time.perf_counter() - start) * 1e6), verdict)
+
+
+def _context(verify: bool | str) -> ssl.SSLContext:
+    """What Requests verifies with: its own bundle, another file or directory, or nothing."""
+    context = create_urllib3_context()
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    bundle = certifi.where() if verify is True else verify
+    if os.path.isdir(bundle):
+        context.load_verify_locations(capath=bundle)
+    else:
+        context.load_verify_locations(bundle)
+    return context
