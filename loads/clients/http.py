@@ -130,7 +130,8 @@ class Connection:
         # the plain socket underneath: gevent's would first read, fail, and then wait
         self._socket: Any = RawSocket(fileno=connected.detach())
         self._socket.setblocking(False)
-        self._send, self._receive = self._socket.send, self._socket.recv
+        self._send: Any = self._socket.send
+        self._receive: Any = self._socket.recv
 
     def _start_answer(self) -> None:
         self._headers: list[tuple[bytes, bytes]] = []
@@ -296,7 +297,7 @@ class Connection:
 
 
 class SecureConnection(Connection):
-    """A connection with TLS: OpenSSL's object underneath gevent's socket, used as a plain one is."""
+    """A connection with TLS: OpenSSL's object under gevent's socket, used as a plain one is."""
 
     __slots__ = ("_tls",)
 

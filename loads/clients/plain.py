@@ -73,10 +73,11 @@ class Standing:
         if not _is_plain(session):
             return False
         self._headers = session.headers
-        self._store: Any = session.headers._store  # type: ignore[union-attr]
+        self._store: Any = session.headers._store
         self._headers_now = [*_values(self._store)]
-        self._adapters: Any = session.adapters
-        self._adapters_now = [*_values(self._adapters)]
+        adapters: Any = session.adapters
+        self._adapters = adapters
+        self._adapters_now: list[Any] = [*_values(self._adapters)]
         self._cookies = session.cookies
         self._verify = session.verify
         self._trusts = session.trust_env

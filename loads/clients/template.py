@@ -79,8 +79,6 @@ class Template:
 
     def wire(self, body: Body, cookie: str | None) -> bytes:
         """The request with this body and these cookies."""
-        if body is EMPTY and cookie is None:
-            return self.whole
         head, content = self.head, body.content
         if cookie:
             head += b"Cookie: " + cookie.encode("latin-1") + b"\r\n"
@@ -103,13 +101,14 @@ class Template:
 class Prepared:
     """A request that somebody else prepared, in the place of a template: sent as it is."""
 
-    __slots__ = ("method", "origin", "prepared", "recorder", "series", "url")
+    __slots__ = ("method", "origin", "prepared", "recorder", "series", "url", "whole")
 
     def __init__(self, prepared: requests.PreparedRequest, to: Origin) -> None:
         self.method = prepared.method or ""
         self.url = prepared.url or ""
         self.origin = to
         self.prepared = prepared
+        self.whole = b"\r\n".join((request_line(prepared), *header_lines(prepared), b"", b""))
         self.recorder: Recorder | None = None
         self.series: SeriesRecord | None = None
 
@@ -118,9 +117,7 @@ class Prepared:
 
     def wire(self, body: Body, cookie: str | None) -> bytes:
         """The request."""
-        prepared = self.prepared
-        head = b"\r\n".join((request_line(prepared), *header_lines(prepared), b"", b""))
-        return head if body.content is None else head + body.content
+        return self.whole + (body.content or b"")
 
     def prepare(self, body: Body, cookie: str | None) -> requests.PreparedRequest:
         """The request itself."""
@@ -192,7 +189,6 @@ class Body:
         if self.content is None and self.text is not None:
             self.content = self.text if isinstance(self.text, bytes) else self.text.encode()
 
-
     @classmethod
     def of(cls, text: str | bytes) -> Body:
         """The body of a prepared request, which is sent even if it is empty."""
@@ -214,8 +210,8 @@ class Templates:
     """The templates of all sessions whose own headers and settings are the same."""
 
     def __init__(self) -> None:
-        self.by_method: dict[str, dict[Any, Template | None]] = {}
-        self._count = 0
+        #: by method and URL, and what else there is of a request; None: not for the fast path
+        self.known: dict[Any, Template | None] = {}
 
     def find(
         self,
@@ -229,20 +225,17 @@ class Templates:
     ) -> Template | None:
         """The template for a request; None if it is none for the fast path."""
         try:
-            key: Any = url
+            key: Any = (method, url)
             if params or headers or body.kind or auth:
-                key = (url, body.kind, auth, _frozen_items(params), _frozen_items(headers))
-            of_method = self.by_method.get(method) or self.by_method.setdefault(method, {})
-            template = of_method.get(key, _NOT_ASKED)
+                key = (*key, body.kind, auth, _frozen_items(params), _frozen_items(headers))
+            template = self.known.get(key, _NOT_ASKED)
         except TypeError:  # something in it cannot be a key
             return None
         if template is _NOT_ASKED:
-            if self._count >= MAX_TEMPLATES:
-                self.by_method.clear()
-                self._count = 0
-                of_method = self.by_method[method] = {}
-            template = of_method[key] = _make(session, method, url, params, headers, body, auth)
-            self._count += 1
+            if len(self.known) >= MAX_TEMPLATES:
+                self.known.clear()
+            template = _make(session, method, url, params, headers, body, auth)
+            self.known[key] = template
         return template  # type: ignore[return-value]
 
 

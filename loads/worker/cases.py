@@ -11,79 +11,83 @@ import sys
 import unittest
 import unittest.case
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from loads.worker.loader import Test
 from loads.worker.verdicts import Outcome
 
 _PARTS = ("run", "doCleanups", "_callSetUp", "_callTestMethod", "_callTearDown", "subTest")
 _MARKS = ("__unittest_skip__", "__unittest_expecting_failure__")
-_known: dict[str, _Manner] = {}
 _State: Any = getattr(unittest.case, "_Outcome", None)
 
 
-class _Manner(NamedTuple):
-    """How a test is run: by this module if it is ``ordinary``, and then with which fixtures."""
+class CaseRun:
+    """Runs one test on one instance of its class, again and again.
 
-    ordinary: bool
-    sets_up: bool
-    tears_down: bool
+    What can be known before is found out once: whether the test is an ``ordinary`` one, and which
+    of its class's fixtures do anything.
+    """
 
+    __slots__ = ("_case", "_method", "_name", "_ordinary", "_set_up", "_state", "_tear_down")
 
-def run_case(case: Any, test: Test, outcome: Outcome) -> None:
-    """Run ``test`` on its instance ``case``, and enter in ``outcome`` how it ended."""
-    manner = _known.get(test.name)
-    if manner is None:
-        manner = _known[test.name] = _manner_of(case, test)
-    if not manner.ordinary:
-        case.run(outcome)
-        return
-    case._outcome = _state_of(case, outcome)
-    try:
-        if not manner.sets_up or _part(case, case.setUp, outcome):
-            _part(case, getattr(case, test.method), outcome)
-            if manner.tears_down:
-                _part(case, case.tearDown, outcome)
-        if case._cleanups:
-            case.doCleanups()
-    finally:
-        case._outcome = None
+    def __init__(self, case: Any, test: Test) -> None:
+        base, kind = unittest.TestCase, type(case)
+        own = case.__dict__
+        self._case = case
+        self._name = test.method
+        self._method = getattr(case, test.method)
+        self._ordinary = _is_ordinary(kind, self._method)
+        has_set_up = "setUp" in own or kind.setUp is not base.setUp
+        has_tear_down = "tearDown" in own or kind.tearDown is not base.tearDown
+        self._set_up = case.setUp if has_set_up else None
+        self._tear_down = case.tearDown if has_tear_down else None
+        #: what subTest and doCleanups report to: unittest's own object
+        self._state: Any = _State(Outcome) if self._ordinary else None
 
+    def run(self, outcome: Outcome) -> None:
+        """Run the test, and enter in ``outcome`` how it ended."""
+        case = self._case
+        case._testMethodName = self._name  # one instance serves all tests of the class
+        if not self._ordinary:
+            case.run(outcome)
+            return
+        state = case._outcome = self._state
+        if state.result is not outcome:  # the one before was not clean
+            state.result, state.success, state.expectedFailure = outcome, True, None
+        try:
+            if self._set_up is None or self._part(self._set_up, outcome):
+                try:
+                    self._method()
+                except BaseException as error:
+                    self._caught(error, outcome)
+                if self._tear_down is not None:
+                    self._part(self._tear_down, outcome)
+            if case._cleanups:
+                case.doCleanups()
+        finally:
+            case._outcome = None
 
-def _state_of(case: Any, outcome: Outcome) -> Any:
-    """What subTest and doCleanups report to: unittest's own object, kept with the instance."""
-    state = case.__dict__.get("_loads_state")
-    if state is None:
-        state = case._loads_state = _State(outcome)
-    state.result, state.success, state.expectedFailure = outcome, True, None
-    return state
+    def _part(self, part: Callable[[], Any], outcome: Outcome) -> bool:
+        """Run a fixture; False when what depends on it is not to be run."""
+        try:
+            part()
+            return True
+        except BaseException as error:
+            self._caught(error, outcome)
+            return False
 
-
-def _part(case: Any, part: Callable[[], Any], outcome: Outcome) -> bool:
-    """Run one part of a test; False when the parts that depend on it are not to be run."""
-    try:
-        part()
-        return True
-    except BaseException as error:
-        failure = isinstance(error, case.failureException)
+    def _caught(self, error: BaseException, outcome: Outcome) -> None:
+        failure = isinstance(error, self._case.failureException)
         outcome.report((type(error), error, error.__traceback__), error=not failure)
-        return False
 
 
-def _manner_of(case: Any, test: Test) -> _Manner:
-    """Whether a test is one that this module runs, and with which fixtures.
+def _is_ordinary(kind: type[Any], method: Callable[[], Any]) -> bool:
+    """Whether a test is one that this module runs.
 
     Before Python 3.11, ``unittest`` reported what happens in a subTest in another way.
     """
-    kind, method, base = type(case), getattr(case, test.method), unittest.TestCase
-    ordinary = (
+    return (
         sys.version_info >= (3, 11)
-        and all(getattr(kind, part) is getattr(base, part) for part in _PARTS)
+        and all(getattr(kind, part) is getattr(unittest.TestCase, part) for part in _PARTS)
         and not any(getattr(thing, mark, False) for thing in (kind, method) for mark in _MARKS)
-    )
-    own = case.__dict__
-    return _Manner(
-        ordinary,
-        sets_up="setUp" in own or kind.setUp is not base.setUp,
-        tears_down="tearDown" in own or kind.tearDown is not base.tearDown,
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -13,12 +14,16 @@ import requests
 from gevent.pool import Group
 
 from loads.case import TestCase
+from loads.metrics.series import Verdict
 from loads.pacing import pacer_for
 from loads.plan import RunPlan, Segment
-from loads.recorder.writer import Recorder
-from loads.worker.cases import run_case
+from loads.recorder.writer import TESTS_STARTED, Recorder
+from loads.worker.cases import CaseRun
 from loads.worker.loader import Test
 from loads.worker.verdicts import Outcome
+
+_SUCCESS = int(Verdict.SUCCESS)
+_Run = Callable[[Outcome], None]
 
 TURN = 0.005  #: seconds that users who never wait may run before others have their turn
 
@@ -39,8 +44,6 @@ class Mix:
 
     def next(self) -> Test:
         """The test to run now."""
-        if len(self._tests) == 1:
-            return self._tests[0]
         for index, test in enumerate(self._tests):
             self._credit[index] += test.weight
         best = max(range(len(self._tests)), key=self._credit.__getitem__)
@@ -66,8 +69,6 @@ class Belongings:
         if instance is None:
             instance = test.owner(test.method) if test.is_case else test.owner()
             self._instances[test.owner] = instance
-        if test.is_case:
-            instance._testMethodName = test.method  # one instance serves all tests of the class
         return instance
 
     def arguments(self, test: Test) -> dict[str, Any]:
@@ -94,9 +95,13 @@ class User:
 
     def __init__(self, number: int, tests: list[Test], root: str, recorder: Recorder) -> None:
         self._mix = Mix(tests, number)
+        self._only = tests[0] if len(tests) == 1 else None
         self._root = root
         self._recorder = recorder
         self._belongings = Belongings()
+        self._runs: dict[str, _Run] = {}
+        self._outcome = Outcome(root)
+        self.ended = 0.0  #: when the last test ended, on the monotonic clock
 
     def close(self) -> None:
         """Leave."""
@@ -108,33 +113,43 @@ class User:
         A new instance is made before the test begins: what its constructor does, requests
         included, is measured but is no part of the test's time.
         """
-        test, recorder, outcome = self._mix.next(), self._recorder, Outcome(self._root)
-        recorder.count("tests_started")
-        start = time.monotonic()
+        test = self._only or self._mix.next()
+        recorder, outcome = self._recorder, self._outcome
+        if not outcome.clean:
+            outcome = self._outcome = Outcome(self._root)
+        recorder.cells[TESTS_STARTED] += 1
+        start = monotonic()
         try:
-            instance: Any = self._belongings.instance(test) if test.owner else None
-            if test.is_case:
-                start = time.monotonic()
-                run_case(instance, test, outcome)
-            else:
-                arguments = self._belongings.arguments(test)
-                start = time.monotonic()
-                _run_plain(test, instance, arguments, outcome)
+            run = self._runs.get(test.name)
+            if run is None:
+                run = self._runs[test.name] = self._prepare(test)
+                start = monotonic()
+            run(outcome)
         except BaseException as error:  # of a constructor or a plain test: unittest keeps its own
             outcome.caught(error)
-        now = time.monotonic()
-        self._record(test, outcome, now - start, now)
+        end = self.ended = monotonic()
+        if not outcome.cut:
+            verdict = _SUCCESS if outcome.clean else outcome.verdict
+            recorder.series(test.key).record(int((end - start) * 1e6), verdict)
+        if not outcome.clean:
+            self._report(test, outcome, end)
+        if end > recorder.touch_at:
+            recorder.touch(end)
         return outcome
 
-    def _record(self, test: Test, outcome: Outcome, taken: float, now: float) -> None:
-        recorder = self._recorder
+    def _report(self, test: Test, outcome: Outcome, now: float) -> None:
         for problem in outcome.problems:
-            recorder.failure(problem, test.name, now)
+            self._recorder.failure(problem, test.name, now)
         if outcome.cut:
-            recorder.count("tests_cut")
-        else:
-            recorder.series(test.key).record(int(taken * 1e6), outcome.verdict)
-        recorder.touch(now)
+            self._recorder.count("tests_cut")
+
+    def _prepare(self, test: Test) -> _Run:
+        """What runs this user's ``test``: its instance made, its arguments at hand."""
+        instance = self._belongings.instance(test) if test.owner else None
+        if test.is_case:
+            return CaseRun(instance, test).run
+        arguments = self._belongings.arguments(test)
+        return functools.partial(_run_plain, test, instance, arguments)
 
 
 def _run_plain(test: Test, instance: Any, arguments: dict[str, Any], outcome: Outcome) -> None:
@@ -178,14 +193,14 @@ class Users:
 
     def run_group(self, group: int, at: float) -> None:
         """Run this worker's part of a group of users, from ``at`` until all of them have ended."""
-        gevent.sleep(max(0.0, at - time.monotonic()))
+        gevent.sleep(max(0.0, at - monotonic()))
         for number in self._segment.of(self._plan.users[group]):
             if self._stopping:
                 break
             self._running.add(gevent.spawn(self._run_user, group, number, at))
         seconds = self._plan.seconds_of(group)
         if seconds is not None:
-            remaining = at + seconds - time.monotonic()
+            remaining = at + seconds - monotonic()
             cutter = gevent.spawn_later(max(0.0, remaining) + self._plan.grace, self._cut)
             self._running.join()
             cutter.kill()
@@ -212,12 +227,13 @@ class Users:
             self._pace(user, pacer_for(self._plan, group, number).wait, at)
         finally:
             self._recorder.users(-1)
+            self._recorder.touch(monotonic())
             user.close()
 
     def _pace(self, user: User, wait: Callable[[int, float], float | None], at: float) -> None:
-        done = 0
+        done, now = 0, monotonic()
         while not self._stopping:
-            pause = wait(done, time.monotonic() - at)
+            pause = wait(done, now - at)
             if pause is None:
                 return
             if pause:
@@ -226,11 +242,9 @@ class Users:
             done += 1
             if outcome.cut:
                 return
-            self._take_turns()
-
-    def _take_turns(self) -> None:
-        """Let others run now and then: a test that never waits must not keep them from starting."""
-        now = time.monotonic()
-        if now - self._turned > TURN:
-            self._turned = now
-            gevent.sleep(0)
+            now = user.ended
+            if now - self._turned > TURN:
+                # others have their turn: a test that never waits must not keep them from starting
+                self._turned = now
+                gevent.sleep(0)
+                now = monotonic()

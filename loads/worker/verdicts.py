@@ -28,13 +28,15 @@ class Outcome:
     """What happened in one call of a test: a ``unittest`` result that keeps no history.
 
     ``verdict`` is the worst of what was reported; ``cut`` tells that the run ended the test.  Not
-    a ``unittest.TestResult``, only the part of one that tests talk to: one is made for each call.
+    a ``unittest.TestResult``, only the part of one that tests talk to.  While it is ``clean``,
+    nothing but success was reported, and it can serve another call.
     """
 
     failfast = shouldStop = buffer = tb_locals = False
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self.clean = True
         self.verdict = Verdict.SUCCESS
         self.cut = False
         self.problems: list[Failure] = []
@@ -62,6 +64,7 @@ class Outcome:
             self.report(err, error=not issubclass(err[0], test.failureException))
 
     def addSkip(self, test: Any, reason: str) -> None:
+        self.clean = False
         if self.verdict is Verdict.SUCCESS:
             self.verdict = Verdict.SKIPPED
 
@@ -69,11 +72,13 @@ class Outcome:
         """A failure that its author expects is a success."""
 
     def addUnexpectedSuccess(self, test: Any) -> None:
+        self.clean = False
         self.verdict = Verdict.FAILURE
         self.problems.append(Failure(FAILURE, "UnexpectedSuccess", str(test.id()), ""))
 
     def report(self, err: _ExcInfo, error: bool) -> None:
         """Enter an exception as a failure or an error."""
+        self.clean = False
         kind, exception, trace = err
         if issubclass(kind, GreenletExit):
             self.cut = True

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from loads.case import Settings
 from loads.worker import loader
+from loads.worker.cases import CaseRun
 from loads.worker.loader import load
 from loads.worker.users import Belongings, Mix, User
+from loads.worker.verdicts import Outcome
 from tests.unit.projects import lay
 from tests.unit.strategies import quick
 from tests.unit.worker.one_worker import recorder, run
@@ -144,8 +146,8 @@ def test_an_instance_runs_the_test_whose_turn_it_is(tests: dict[str, loader.Test
     own = Belongings()
     for name in ("TestCart.test_two", "also", "TestCart.test_one", "TestCart.test_two"):
         instance = own.instance(tests[name])
+        CaseRun(instance, tests[name]).run(Outcome(""))
         assert instance.id() == tests[name].name
-        instance.run()
     assert instance.calls == ["test_two", "also", "test_one", "test_two"]
 
 
@@ -245,7 +247,7 @@ def test_a_constructor_is_no_part_of_the_tests_time(root: Path) -> None:
     clock = _Clock()
     tests[0].owner.clock = clock  # type: ignore[union-attr]
     with recorder() as (writer, reader), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("loads.worker.users.time", clock)
+        patch.setattr("loads.worker.users.monotonic", clock.monotonic)
         user = User(0, tests, str(root), writer)
         user.run_once()
         user.run_once()
