@@ -16,7 +16,7 @@ from loads.clients.http import Connection, open_connection
 from loads.clients.plain import Standing
 from loads.clients.redirects import follow
 from loads.clients.response import LazyResponse, decoded
-from loads.clients.template import EMPTY, Body, Shape
+from loads.clients.template import EMPTY, Body, Prepared, Shape
 from loads.metrics.series import NoAnswer
 from loads.recorder.current import current
 from loads.recorder.writer import CONNECTIONS_REUSED, HITS_STARTED, Recorder, SeriesRecord
@@ -42,7 +42,7 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
         series = _series_for(shape, recorder, session, standing)
     cookie = None
     if session.cookies._cookies:  # type: ignore[attr-defined]
-        cookie = shape.cookie(session)
+        cookie = cookie_for(session, standing, shape)
     data = shape.whole if body is EMPTY and cookie is None else shape.wire(body, cookie)
     idle = standing.idle.get(shape.origin)
     if idle is None:
@@ -83,6 +83,13 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
     if head.plain and Choices.watch is None:
         return response
     return _finish(response, head, timeout, follow_redirects)
+
+
+def cookie_for(session: requests.Session, standing: Standing, shape: Shape) -> str | None:
+    """The session's cookies for a request; what somebody else prepared has them already."""
+    if type(shape) is Prepared:
+        return None
+    return standing.cookie_headers.header(session.cookies, shape, shape.prepared)
 
 
 def _series_for(

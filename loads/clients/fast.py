@@ -14,9 +14,10 @@ from typing import Any
 import requests
 from requests.auth import HTTPBasicAuth
 
-from loads.clients.call import perform
+from loads.clients.call import cookie_for, perform
 from loads.clients.plain import Standing, standing_of
-from loads.clients.template import EMPTY, SIGNED, Body, Prepared, origin_of
+from loads.clients.template import EMPTY, Body, Prepared, Template
+from loads.clients.templates import SIGNED, origin_of
 
 _requests_request = requests.Session.request
 
@@ -77,17 +78,38 @@ def request(
         )  # fmt: skip
     if not auth or known_auth is not SIGNED:
         return perform(session, standing, template, body, timeout, allow_redirects)
-    signed = template.prepare(body, template.cookie(session))
+    return _sign(session, standing, template, body, auth, timeout, allow_redirects)
+
+
+def _sign(
+    session: requests.Session,
+    standing: Standing,
+    template: Template,
+    body: Body,
+    auth: Any,
+    timeout: Any,
+    allow_redirects: bool,
+) -> requests.Response:
+    """Send a request that ``auth`` wants to see, and to change, before."""
+    cookie = cookie_for(session, standing, template) if session.cookies else None
+    signed = template.prepare(body, cookie)
     signed.prepare_auth(auth, template.url)
-    return session.send(
-        signed,
-        timeout=timeout,
-        allow_redirects=allow_redirects,
-        stream=False,
-        verify=template.origin.verify,
-        cert=None,
-        proxies={},
-    )
+    if (
+        signed.hooks["response"]  # its answer may want another request, as that of a digest does
+        or (signed.method, signed.url) != (template.method, template.url)
+        or not isinstance(signed.body, str | bytes | None)
+        or "Transfer-Encoding" in signed.headers
+    ):
+        return session.send(
+            signed, timeout=timeout, allow_redirects=allow_redirects, stream=False,
+            verify=template.origin.verify, cert=None, proxies={},
+        )  # fmt: skip
+    shape = Prepared(signed, template.origin, template.recorder, template.series)
+    body = EMPTY if signed.body is None else Body.of(signed.body)
+    response = perform(session, standing, shape, body, timeout, allow_redirects)
+    if not standing.name:
+        template.recorder, template.series = shape.recorder, shape.series
+    return response
 
 
 def _is_timeout(timeout: Any) -> bool:

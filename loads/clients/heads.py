@@ -10,6 +10,7 @@ read at once, is parsed.
 from __future__ import annotations
 
 from http.client import responses
+from typing import Any
 
 MAX_HEADS = 256  #: heads that are kept; then all are forgotten
 MAX_SIZE = 2_048  #: bytes of a head that is kept
@@ -24,7 +25,16 @@ class Head:
     does something about; ``keep_alive`` that the connection can be used again.
     """
 
-    __slots__ = ("headers", "keep_alive", "length", "plain", "reason", "status")
+    __slots__ = (
+        "encoding",
+        "fields",
+        "headers",
+        "keep_alive",
+        "length",
+        "plain",
+        "reason",
+        "status",
+    )
 
     def __init__(
         self, first: bytes, status: int, headers: list[tuple[bytes, bytes]], keep_alive: bool
@@ -33,6 +43,8 @@ class Head:
         self.headers = headers
         self.keep_alive = keep_alive
         self.reason = _reason(first, status)
+        self.fields: Any = None  #: the headers as Requests has them, once somebody has asked
+        self.encoding: Any = self  #: likewise of the body; itself while nobody has
         self.length = -1  #: bytes of the body, of a head that was remembered
         self.plain = _FOR_CLIENTS.isdisjoint(name.lower() for name, _ in headers)
 

@@ -15,8 +15,9 @@ from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
 from loads.clients.connect import Origin
+from loads.clients.cookies import CookieHeaders
 from loads.clients.http import Connection
-from loads.clients.template import Templates
+from loads.clients.templates import Templates
 
 MAX_KINDS = 1_000  #: of sessions whose templates are kept
 
@@ -36,11 +37,13 @@ class Standing:
     """
 
     __slots__ = ("_adapters", "_adapters_now", "_cookies", "_headers", "_headers_now", "_netrc",
-                 "_store", "_trusts", "_verify", "idle", "name", "templates")  # fmt: skip
+                 "_store", "_trusts", "_verify", "cookie_headers", "idle", "name",
+                 "templates")  # fmt: skip
 
     def __init__(self) -> None:
         self.name = ""
         self.idle: dict[Origin, list[Connection]] = {}
+        self.cookie_headers = CookieHeaders()
         self.templates: Templates
         self._headers: Any = None
 

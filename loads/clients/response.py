@@ -65,6 +65,28 @@ def _raw_headers(head: Head) -> HTTPHeaderDict:
     return headers
 
 
+def _fields(head: Head) -> CaseInsensitiveDict[str]:
+    """The headers as Requests keeps them, of all answers that begin with this head."""
+    if head.fields is None:
+        head.fields = CaseInsensitiveDict(_raw_headers(head))
+    fields: CaseInsensitiveDict[str] = head.fields
+    return fields
+
+
+def _copy(fields: CaseInsensitiveDict[str]) -> CaseInsensitiveDict[str]:
+    """The same for one answer; its own copy() takes ten times as long."""
+    copy: Any = CaseInsensitiveDict()
+    copy._store = fields._store.copy()
+    return copy  # type: ignore[no-any-return]
+
+
+def _encoding(head: Head) -> str | None:
+    if head.encoding is head:
+        head.encoding = get_encoding_from_headers(_fields(head))
+    encoding: str | None = head.encoding
+    return encoding
+
+
 def _raw(response: LazyResponse) -> HTTPResponse:
     """What ``raw`` is when the content has been read: nothing more comes from it."""
     head = response._head
@@ -109,8 +131,8 @@ def _request(response: LazyResponse) -> requests.PreparedRequest:
 
 _MAKERS: dict[str, Callable[[LazyResponse], Any]] = {
     "url": lambda response: response._call[0].url,
-    "headers": lambda response: CaseInsensitiveDict(_raw_headers(response._head)),
-    "encoding": lambda response: get_encoding_from_headers(response.headers),
+    "headers": lambda response: _copy(_fields(response._head)),
+    "encoding": lambda response: _encoding(response._head),
     "reason": lambda response: response._head.reason,
     "raw": _raw,
     "history": lambda response: [],

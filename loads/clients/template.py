@@ -7,32 +7,30 @@ what Requests would send.
 
 from __future__ import annotations
 
-import os
+import functools
 import re
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import requests.compat
-from requests.cookies import RequestsCookieJar, get_cookie_header
+from requests.cookies import RequestsCookieJar
 from requests.hooks import default_hooks
+from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
-from loads.clients.connect import Origin, origin
+from loads.clients.connect import Origin
 from loads.recorder.writer import Recorder, SeriesRecord
 
-MAX_TEMPLATES = 10_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 complexjson: Any = vars(requests.compat)["json"]  # simplejson, where that is installed
 _encode_params = requests.PreparedRequest._encode_params
 _default_user_agent = "python-urllib3/" + version("urllib3")
-_PLACE = "loads-place=1"  # stands for cookies in a template
+PLACE = "loads-place=1"  # stands for cookies in a template
 _LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+(?=\r\n)")
 _BODILESS = {"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"}
-_SCALARS = (int, bool, float, bytes, type(None))
-_NOT_ASKED = object()
 
 
 class Template:
@@ -44,38 +42,71 @@ class Template:
     """
 
     __slots__ = (
-        "head", "method", "origin", "prepared", "recorder", "series", "tail_after", "tail_before",
-        "url", "whole",
+        "_cookie_at", "_lines", "_model", "_prepared", "head", "method", "origin", "recorder",
+        "series", "tail_after", "tail_before", "url", "whole",
     )  # fmt: skip
 
     def __init__(self, prepared: requests.PreparedRequest, to: Origin) -> None:
-        self.method = prepared.method or ""
-        self.url = prepared.url or ""
         self.origin = to
+        self.method = prepared.method or ""
+        self._lines = header_lines(prepared)
+        self._cookie_at = len(self._lines)
+        if prepared._cookies:
+            self._cookie_at = self._lines.index(f"Cookie: {PLACE}".encode())
+            del self._lines[self._cookie_at], prepared.headers["Cookie"]
+            prepared._cookies = RequestsCookieJar()
+        self._prepared: requests.PreparedRequest | None = prepared
+        self._model: tuple[Template, dict[str, str] | None] | None = None
+        self._complete(prepared.url or "", request_line(prepared), prepared.body is not None)
+
+    def _complete(self, url: str, first: bytes, has_body: bool) -> None:
+        self.url = url
         self.recorder: Recorder | None = None
         self.series: SeriesRecord | None = None
-        lines = header_lines(prepared)
-        place = lines.index(f"Cookie: {_PLACE}".encode()) if prepared._cookies else None
-        first = request_line(prepared)
-        if place is None:
-            place = len(lines)
-        else:
-            del lines[place], prepared.headers["Cookie"]
-            prepared._cookies = RequestsCookieJar()
-        self.prepared = prepared
-        self.head = b"".join(line + b"\r\n" for line in (first, *lines[:place]))
+        at, lines = self._cookie_at, self._lines
+        self.head = b"\r\n".join((first, *lines[:at], b""))
         # the line break in front is for the expression, which looks for whole headers
-        tail = b"\r\n" + b"".join(line + b"\r\n" for line in lines[place:]) + b"\r\n"
-        match = _LENGTH.search(tail) if prepared.body is not None else None
+        tail = b"\r\n".join((b"", *lines[at:], b"", b""))
+        match = _LENGTH.search(tail) if has_body else None
         if match is None:
             self.tail_before, self.tail_after = tail[2:], b""
         else:
             self.tail_before, self.tail_after = tail[2 : match.start()], tail[match.end() :]
         self.whole = self.head + self.tail_before
 
-    def cookie(self, session: requests.Session) -> str | None:
-        """The session's cookies for this request, as a header."""
-        return get_cookie_header(session.cookies, self.prepared)
+    def varied(self, url: str, target: str, headers: dict[str, str] | None) -> Template:
+        """The same request for another ``url`` of its origin, with other values in its headers.
+
+        ``url`` is as Requests prepares it, ``target`` is what of it is sent; ``headers`` are of
+        the names that the call gave when this template was made.
+        """
+        other = Template.__new__(Template)
+        other.origin, other.method, other._cookie_at = self.origin, self.method, self._cookie_at
+        other._lines = self._lines
+        if headers:
+            given = {name.encode("latin-1") for name in headers}
+            other._lines = [
+                name + b": " + headers[name.decode("latin-1")].encode("latin-1")
+                if (name := line.partition(b":")[0]) in given
+                else line
+                for line in self._lines
+            ]
+        other._prepared = None
+        other._model = (self, headers)
+        first = f"{self.method} {target} HTTP/1.1".encode("latin-1")
+        other._complete(url, first, bool(self.tail_after))
+        return other
+
+    @property
+    def prepared(self) -> requests.PreparedRequest:
+        """The request as Requests prepares it, without cookies; with a body that is no call's."""
+        if self._prepared is None:
+            assert self._model is not None
+            original, headers = self._model
+            self._prepared = original.prepared.copy()
+            self._prepared.url = self.url
+            self._prepared.headers.update(headers or {})
+        return self._prepared
 
     def wire(self, body: Body, cookie: str | None) -> bytes:
         """The request with this body and these cookies."""
@@ -88,8 +119,14 @@ class Template:
 
     def prepare(self, body: Body, cookie: str | None) -> requests.PreparedRequest:
         """The same as Requests' own object, for who looks at ``response.request``."""
-        prepared = self.prepared.copy()
-        prepared.hooks = default_hooks()  # a copy shares them, and signers register theirs
+        # not its own copy(), which would take four times as long and share the hooks
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url = self.method, self.url
+        headers: Any = CaseInsensitiveDict()
+        headers._store = self.prepared.headers._store.copy()
+        prepared.headers = headers
+        prepared._cookies = RequestsCookieJar()
+        prepared.hooks = default_hooks()
         if body.content is not None:
             prepared.body = body.text
             prepared.headers["Content-Length"] = str(len(body.content))
@@ -103,17 +140,19 @@ class Prepared:
 
     __slots__ = ("method", "origin", "prepared", "recorder", "series", "url", "whole")
 
-    def __init__(self, prepared: requests.PreparedRequest, to: Origin) -> None:
+    def __init__(
+        self,
+        prepared: requests.PreparedRequest,
+        origin: Origin,
+        recorder: Recorder | None = None,
+        series: SeriesRecord | None = None,
+    ) -> None:
         self.method = prepared.method or ""
         self.url = prepared.url or ""
-        self.origin = to
+        self.origin = origin
         self.prepared = prepared
         self.whole = b"\r\n".join((request_line(prepared), *header_lines(prepared), b"", b""))
-        self.recorder: Recorder | None = None
-        self.series: SeriesRecord | None = None
-
-    def cookie(self, session: requests.Session) -> None:
-        """Nothing: they are among the request's headers already."""
+        self.recorder, self.series = recorder, series
 
     def wire(self, body: Body, cookie: str | None) -> bytes:
         """The request."""
@@ -129,19 +168,23 @@ Shape = Template | Prepared  #: what :func:`loads.clients.call.perform` sends
 
 def request_line(prepared: requests.PreparedRequest) -> bytes:
     """The first line; urllib3 quotes what is left of a URL: a percent sign that quotes nothing."""
-    target = prepared.path_url
-    if "%" in target:
-        target = parse_url(target).url
-    return f"{prepared.method} {target} HTTP/1.1".encode("latin-1")
+    return f"{prepared.method} {target_of(prepared.path_url)} HTTP/1.1".encode("latin-1")
+
+
+def target_of(path: str) -> str:
+    """What is sent of a URL's path and query."""
+    return parse_url(path).url if "%" in path else path
 
 
 def header_lines(prepared: requests.PreparedRequest) -> list[bytes]:
     """The headers as urllib3 sends them: its own first, unless the test gives them."""
     assert prepared.url is not None
-    names = {name.lower() for name in prepared.headers}
+    headers: Any = prepared.headers
+    names = headers._store if type(headers) is CaseInsensitiveDict else {n.lower() for n in headers}
     lines: list[bytes] = []
     if "host" not in names:
-        lines.append(b"Host: " + _host_header(prepared.url))
+        start, separator, rest = prepared.url.partition("://")
+        lines.append(b"Host: " + _host_header(start + separator + rest.partition("/")[0]))
     if "accept-encoding" not in names:
         lines.append(b"Accept-Encoding: identity")
     if prepared.body is None and prepared.method not in _BODILESS and "content-length" not in names:
@@ -155,6 +198,7 @@ def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1")
 
 
+@functools.lru_cache(1_000)
 def _host_header(url: str) -> bytes:
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -162,6 +206,15 @@ def _host_header(url: str) -> bytes:
     if parts.port and parts.port != DEFAULT_PORTS[parts.scheme]:
         host = f"{host}:{parts.port}"
     return host.encode("ascii")
+
+
+def _encode_form(data: Any) -> Any:
+    """As Requests does it, which takes three times as long to find that all is plain."""
+    if type(data) is dict and all(
+        type(name) is str and type(value) in (str, int) for name, value in data.items()
+    ):
+        return urlencode(data)
+    return _encode_params(data)
 
 
 class Body:
@@ -180,7 +233,7 @@ class Body:
             if isinstance(data, str | bytes):
                 self.kind, self.text = "raw", data
             else:
-                self.kind, self.text = "form", _encode_params(data)
+                self.kind, self.text = "form", _encode_form(data)
         elif json is not None:
             self.kind = "json"
             self.text = self.content = complexjson.dumps(json, allow_nan=False).encode()
@@ -199,110 +252,3 @@ class Body:
 
 
 EMPTY = Body(None, None)
-
-
-def SIGNED(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authentication that leaves a request as it is, to be signed each time; not from netrc."""
-    return request
-
-
-class Templates:
-    """The templates of all sessions whose own headers and settings are the same."""
-
-    def __init__(self) -> None:
-        #: by method and URL, and what else there is of a request; None: not for the fast path
-        self.known: dict[Any, Template | None] = {}
-
-    def find(
-        self,
-        session: requests.Session,
-        method: str,
-        url: str,
-        params: Any,
-        headers: Any,
-        body: Body,
-        auth: Any,
-    ) -> Template | None:
-        """The template for a request; None if it is none for the fast path."""
-        try:
-            key: Any = (method, url)
-            if params or headers or body.kind or auth:
-                key = (*key, body.kind, auth, _frozen_items(params), _frozen_items(headers))
-            template = self.known.get(key, _NOT_ASKED)
-        except TypeError:  # something in it cannot be a key
-            return None
-        if template is _NOT_ASKED:
-            if len(self.known) >= MAX_TEMPLATES:
-                self.known.clear()
-            template = _make(session, method, url, params, headers, body, auth)
-            self.known[key] = template
-        return template  # type: ignore[return-value]
-
-
-def _frozen_items(values: dict[Any, Any] | None) -> Any:
-    return values and tuple((_frozen(name), _frozen(value)) for name, value in values.items())
-
-
-def _frozen(value: Any) -> Any:
-    """What tells a value from all others that are sent otherwise: 1 is equal to True and 1.0."""
-    kind = type(value)
-    if kind is str:
-        return value
-    if kind in _SCALARS:
-        return kind, repr(value)
-    if kind in (list, tuple):
-        return kind, *map(_frozen, value)
-    raise TypeError
-
-
-def _make(
-    session: requests.Session,
-    method: str,
-    url: str,
-    params: Any,
-    headers: Any,
-    body: Body,
-    auth: Any,
-) -> Template | None:
-    if type(url) is not str or method.upper() == "HEAD":  # llhttp cannot be told of no body
-        return None
-    name, _, value = _PLACE.partition("=")
-    request = requests.Request(
-        method.upper(), url, params=params or {}, headers=headers, cookies={name: value},
-        data=body.data or {}, json=body.json, auth=auth,
-    )  # fmt: skip
-    jar, session.cookies = session.cookies, RequestsCookieJar()
-    own_auth, session.auth = session.auth, None
-    try:
-        prepared = session.prepare_request(request)
-    finally:
-        session.cookies, session.auth = jar, own_auth
-    assert prepared.url is not None
-    settings = session.merge_environment_settings(prepared.url, {}, None, None, None)
-    to = origin_of(prepared.url, settings["verify"])
-    if (
-        to is None
-        or settings["proxies"]
-        or settings["cert"]
-        or prepared.headers.get("Cookie") != _PLACE
-        or not isinstance(prepared.body, str | bytes | None)
-    ):
-        return None
-    return Template(prepared, to)
-
-
-def origin_of(url: str, verify: Any) -> Origin | None:
-    """Whom a URL is to; None if that is nobody we know how to talk to."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        return None
-    if port is None or not parts.hostname or not url.isascii() or " " in url:
-        return None
-    if parts.scheme == "http":
-        return origin("http", parts.hostname, port)
-    verify = True if verify is None else verify
-    if not isinstance(verify, bool) and not os.path.exists(verify):
-        return None  # Requests says so
-    return origin("https", parts.hostname, port, verify)
