@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 from requests import exceptions
-from requests.cookies import extract_cookies_to_jar
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, merge_cookies
 from requests.models import REDIRECT_STATI
 
 from loads.clients.heads import Head
@@ -15,7 +15,7 @@ from loads.clients.hits import Choices, no_answer, series_key
 from loads.clients.http import Connection, open_connection
 from loads.clients.plain import Standing
 from loads.clients.redirects import follow
-from loads.clients.response import LazyResponse, decoded
+from loads.clients.response import LazyResponse, decoded, respond
 from loads.clients.template import EMPTY, Body, Prepared, Shape
 from loads.metrics.series import NoAnswer
 from loads.recorder.current import current
@@ -48,10 +48,12 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
     if idle is None:
         idle = standing.idle[shape.origin] = []
     recorder.cells[HITS_STARTED] += 1
+    to_connect = to_read = timeout
+    if type(timeout) is tuple:
+        to_connect, to_read = timeout
     connection, opened = None, 0.0
     start = monotonic()
     try:
-        to_connect, to_read = timeout if type(timeout) is tuple else (timeout, timeout)
         while idle:
             connection = idle.pop()
             if not connection.probe(0):
@@ -79,7 +81,7 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
         idle.append(connection)
     else:
         connection.close()
-    response = LazyResponse(head, content, (shape, body, cookie, session, end - start))
+    response = respond(head, content, (shape, body, cookie, session, end - start))
     if head.plain and Choices.watch is None:
         return response
     return _finish(response, head, timeout, follow_redirects)
@@ -136,6 +138,9 @@ def _finish(
     """What an answer asks for: cookies taken, body decoded, redirects followed."""
     shape, _, _, session, seconds = response._call
     redirected = False
+    if head.status in REDIRECT_STATI and type(shape) is not Prepared:
+        # what Requests merges into the next hop's cookies: those from before this answer
+        response.request._cookies = merge_cookies(RequestsCookieJar(), session.cookies)
     for name, value in head.headers:
         lowered = name.lower()
         if lowered == b"content-encoding" and response._content:

@@ -99,6 +99,7 @@ def _sign(
         or (signed.method, signed.url) != (template.method, template.url)
         or not isinstance(signed.body, str | bytes | None)
         or "Transfer-Encoding" in signed.headers
+        or (signed.body is not None and "Content-Length" not in signed.headers)
     ):
         return session.send(
             signed, timeout=timeout, allow_redirects=allow_redirects, stream=False,
@@ -132,9 +133,10 @@ def _body_of(data: Any, json: Any) -> Body | None:
     if data and not isinstance(data, str | bytes | dict | list | tuple):
         return None
     try:
-        return Body(data, json)
+        body = Body(data, json)
     except (TypeError, ValueError):
         return None
+    return body if body.content else None  # one that turns out to be empty goes in chunks
 
 
 def send(
@@ -155,6 +157,7 @@ def send(
         or prepared.method == "HEAD"
         or not (prepared.body is None or isinstance(prepared.body, str | bytes))
         or "Transfer-Encoding" in prepared.headers
+        or (prepared.body is not None and "Content-Length" not in prepared.headers)
         or type(prepared.url) is not str
         or not (timeout is None or _is_timeout(timeout))
         or not (standing.holds(session) or standing.renew(session))

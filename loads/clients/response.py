@@ -28,6 +28,9 @@ from loads.clients.template import Body, Shape
 Call = tuple[Shape, Body, str | None, requests.Session, float]
 
 
+_new = object.__new__
+
+
 class LazyResponse(requests.Response):
     """What a session gives back: an answer's ``head`` and ``body``, and the ``call`` that it is to.
 
@@ -38,12 +41,8 @@ class LazyResponse(requests.Response):
     _content_consumed = True
     _next = None
 
-    def __init__(self, head: Head, body: bytes, call: Call) -> None:
-        # not the base's: that would make everything now
-        self.status_code = head.status
-        self._content = body
-        self._head = head
-        self._call = call
+    _head: Head
+    _call: Call
 
     def __getattr__(self, name: str) -> Any:
         maker = _MAKERS.get(name)
@@ -55,6 +54,16 @@ class LazyResponse(requests.Response):
     def __getstate__(self) -> dict[str, Any]:
         """As Requests pickles responses: their content and what people look at."""
         return {name: getattr(self, name, None) for name in self.__attrs__}
+
+
+def respond(head: Head, body: bytes, call: Call) -> LazyResponse:
+    """The response to a call.  No constructor is run: the base's would make everything now."""
+    response = _new(LazyResponse)
+    response.status_code = head.status
+    response._content = body
+    response._head = head
+    response._call = call
+    return response
 
 
 def _raw_headers(head: Head) -> HTTPHeaderDict:

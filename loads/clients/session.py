@@ -38,17 +38,20 @@ class Session(requests.Session):
 
     def get(self, url: str | bytes, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """As ``requests.Session.get``; what tests do most has the shortest way."""
-        if kwargs:
+        if kwargs or "request" in self.__dict__:  # the one or other replaces it for a test
             return super().get(url, **kwargs)
-        return self.request("GET", url)
+        return _Ways.bare(self, "GET", url)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.request is not Session.request and cls.get is Session.get:
+            cls.get = requests.Session.get  # type: ignore[method-assign, assignment]
 
     def request(
         self, method: str, url: str | bytes, *args: Any, name: str = "", **kwargs: Any
     ) -> requests.Response:
         """As ``requests.Session.request``."""
         if not name:
-            if not args and not kwargs:
-                return _Ways.bare(self, method, url)
             return _Ways.request(self, method, url, *args, **kwargs)
         outer = self.__dict__.get("_name", "")
         _Ways.name(self, name)

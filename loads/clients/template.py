@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import OrderedDict
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -42,17 +43,19 @@ class Template:
     """
 
     __slots__ = (
-        "_cookie_at", "_lines", "_model", "_prepared", "head", "method", "origin", "recorder",
-        "series", "tail_after", "tail_before", "url", "whole",
+        "_cookie_at", "_cookie_place", "_lines", "_model", "_prepared", "head", "method", "origin",
+        "recorder", "series", "tail_after", "tail_before", "url", "whole",
     )  # fmt: skip
 
     def __init__(self, prepared: requests.PreparedRequest, to: Origin) -> None:
         self.origin = to
         self.method = prepared.method or ""
         self._lines = header_lines(prepared)
-        self._cookie_at = len(self._lines)
+        self._cookie_at = len(self._lines)  #: among the lines that are sent
+        self._cookie_place = len(prepared.headers)  #: among the headers of Requests
         if prepared._cookies:
             self._cookie_at = self._lines.index(f"Cookie: {PLACE}".encode())
+            self._cookie_place = list(prepared.headers).index("Cookie")
             del self._lines[self._cookie_at], prepared.headers["Cookie"]
             prepared._cookies = RequestsCookieJar()
         self._prepared: requests.PreparedRequest | None = prepared
@@ -82,7 +85,7 @@ class Template:
         """
         other = Template.__new__(Template)
         other.origin, other.method, other._cookie_at = self.origin, self.method, self._cookie_at
-        other._lines = self._lines
+        other._lines, other._cookie_place = self._lines, self._cookie_place
         if headers:
             given = {name.encode("latin-1") for name in headers}
             other._lines = [
@@ -123,15 +126,19 @@ class Template:
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url = self.method, self.url
         headers: Any = CaseInsensitiveDict()
-        headers._store = self.prepared.headers._store.copy()
+        store = self.prepared.headers._store
+        if cookie:
+            fields = list(store.items())
+            fields.insert(self._cookie_place, ("cookie", ("Cookie", cookie)))
+            headers._store = OrderedDict(fields)
+        else:
+            headers._store = store.copy()
         prepared.headers = headers
         prepared._cookies = RequestsCookieJar()
         prepared.hooks = default_hooks()
         if body.content is not None:
             prepared.body = body.text
             prepared.headers["Content-Length"] = str(len(body.content))
-        if cookie:
-            prepared.headers["Cookie"] = cookie
         return prepared
 
 

@@ -104,9 +104,12 @@ class SeriesRecord:
         cells[RECEIVED] += received
         if status != self._first:
             self._count_outcome(status)
-        cells[_SENDING] += int((sent_at - start - opening) * 1e6)
-        cells[_WAITING] += int((answered_at - sent_at) * 1e6)
-        if end != answered_at:
+        waiting = int((answered_at - sent_at) * 1e6)
+        cells[_WAITING] += waiting
+        if end == answered_at and not opening:
+            cells[_SENDING] += microseconds - waiting
+        else:
+            cells[_SENDING] += int((sent_at - start - opening) * 1e6)
             cells[_RECEIVING] += int((end - answered_at) * 1e6)
         cells[PHASES] += 1
         if microseconds < _EXACT:

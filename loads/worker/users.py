@@ -17,7 +17,7 @@ from loads.case import TestCase
 from loads.metrics.series import Verdict
 from loads.pacing import pacer_for
 from loads.plan import RunPlan, Segment
-from loads.recorder.writer import TESTS_STARTED, Recorder
+from loads.recorder.writer import TESTS_STARTED, Recorder, SeriesRecord
 from loads.worker.cases import CaseRun
 from loads.worker.loader import Test
 from loads.worker.verdicts import Outcome
@@ -100,6 +100,7 @@ class User:
         self._recorder = recorder
         self._belongings = Belongings()
         self._runs: dict[str, _Run] = {}
+        self._series: dict[str, SeriesRecord] = {}
         self._outcome = Outcome(root)
         self.ended = 0.0  #: when the last test ended, on the monotonic clock
 
@@ -128,20 +129,26 @@ class User:
         except BaseException as error:  # of a constructor or a plain test: unittest keeps its own
             outcome.caught(error)
         end = self.ended = monotonic()
-        if not outcome.cut:
-            verdict = _SUCCESS if outcome.clean else outcome.verdict
-            recorder.series(test.key).record(int((end - start) * 1e6), verdict)
-        if not outcome.clean:
-            self._report(test, outcome, end)
+        if outcome.clean:
+            series = self._series.get(test.name)
+            if series is None:
+                series = self._series[test.name] = recorder.series(test.key)
+            series.record(int((end - start) * 1e6), _SUCCESS)
+        else:
+            self._report(test, outcome, start, end)
         if end > recorder.touch_at:
             recorder.touch(end)
         return outcome
 
-    def _report(self, test: Test, outcome: Outcome, now: float) -> None:
+    def _report(self, test: Test, outcome: Outcome, start: float, end: float) -> None:
+        """Record a test that was not simply a success."""
+        recorder = self._recorder
         for problem in outcome.problems:
-            self._recorder.failure(problem, test.name, now)
+            recorder.failure(problem, test.name, end)
         if outcome.cut:
-            self._recorder.count("tests_cut")
+            recorder.count("tests_cut")
+        else:
+            recorder.series(test.key).record(int((end - start) * 1e6), outcome.verdict)
 
     def _prepare(self, test: Test) -> _Run:
         """What runs this user's ``test``: its instance made, its arguments at hand."""
