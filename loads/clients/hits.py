@@ -47,8 +47,10 @@ def no_answer(error: BaseException) -> NoAnswer:
     """What kind of failure left a request without an answer."""
     if isinstance(error, requests.exceptions.SSLError):
         return NoAnswer.TLS
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | TimeoutError):
         return NoAnswer.TIMED_OUT
+    if isinstance(error, ConnectionResetError):
+        return NoAnswer.RESET
     text = str(error)
     return next((kind for words, kind in _WORDS.items() if words in text), NoAnswer.OTHER)
 

@@ -57,10 +57,10 @@ class _Wake:
 
     def start(self) -> None:
         """Have the hub call from now on."""
-        self._watcher.start(self)
+        self._watcher.start(self._wake)
         self.stopped = False
 
-    def __call__(self) -> None:
+    def _wake(self) -> None:
         if self.greenlet is None:
             self._watcher.stop()  # nobody reads: it was closed, or said something unasked
             self.stopped = True

@@ -15,8 +15,9 @@ from typing import Any
 import urllib3.connection
 import urllib3.util.connection
 
+from loads.clients.hits import no_answer
 from loads.clients.names import Lookups
-from loads.metrics.series import CONNECTION, SeriesKey, Verdict
+from loads.metrics.series import CONNECTION, NoAnswer, SeriesKey, Verdict
 from loads.recorder.current import current
 from loads.recorder.writer import SeriesRecord
 
@@ -30,6 +31,19 @@ class Exchange(threading.local):
     opening = 0.0
     sent_at = 0.0
     answered_at = 0.0
+    attempts: list[Attempt] | None = None  #: while a hit is under way
+
+
+class Attempt:
+    """One request that urllib3 sent: it may send it again, as the test's adapter tells it to."""
+
+    def __init__(self) -> None:
+        self.start = self.end = time.perf_counter()
+        self.outcome = int(NoAnswer.CUT)
+
+    def ended(self, outcome: int) -> None:
+        """It got an answer, or will not get one."""
+        self.end, self.outcome = time.perf_counter(), outcome
 
 
 _exchange = Exchange()
@@ -39,6 +53,13 @@ def begin() -> None:
     """A hit starts."""
     exchange = _exchange
     exchange.opening = exchange.sent_at = exchange.answered_at = 0.0
+    exchange.attempts = []
+
+
+def repeated() -> list[Attempt]:
+    """The hit has ended: its attempts before the last one."""
+    attempts, _exchange.attempts = _exchange.attempts or [], None
+    return attempts[:-1]
 
 
 def record(series: SeriesRecord, start: float, end: float) -> None:
@@ -60,16 +81,30 @@ def measure() -> None:
     request, getresponse = connection.request, connection.getresponse
 
     def timed_request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        attempt = Attempt()
+        if _exchange.attempts is not None:
+            _exchange.attempts.append(attempt)
         try:
             return request(self, *args, **kwargs)
+        except Exception as error:
+            attempt.ended(no_answer(error))
+            raise
         finally:
             _exchange.sent_at = time.perf_counter()
 
     def timed_getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outcome = int(NoAnswer.CUT)
         try:
-            return getresponse(self, *args, **kwargs)
+            answer = getresponse(self, *args, **kwargs)
+            outcome = answer.status
+            return answer
+        except Exception as error:
+            outcome = no_answer(error)
+            raise
         finally:
             _exchange.answered_at = time.perf_counter()
+            if _exchange.attempts:
+                _exchange.attempts[-1].ended(outcome)
 
     connection.request = timed_request  # type: ignore[method-assign]
     connection.getresponse = timed_getresponse  # type: ignore[method-assign]

@@ -165,11 +165,9 @@ def _send_measured(
         first.forget()
         if first.answer is not None and not isinstance(answer, requests.Response | _BROKEN_OFF):
             outcome = first.answer.status_code  # a hook raised, or there is no way to redirect to
-        for hop in answer.history if isinstance(answer, requests.Response) else ():
-            # answers to requests that hooks repeated, as authentication in two steps does
-            seconds = hop.elapsed.total_seconds()
+        for seconds, earlier, size in _repeated(answer):
             recorder.count("hits_started")
-            series.record(int(seconds * 1e6), hop.status_code, sent, _size(hop))
+            series.record(int(seconds * 1e6), earlier, sent, size)
             start += seconds
         series.record(int((end - start) * 1e6), outcome, sent, received)
         if outcome >= FIRST_STATUS:
@@ -177,6 +175,19 @@ def _send_measured(
         recorder.touch(time.monotonic())
         if Choices.watch is not None and answer is not None:
             Choices.watch(request, answer, end - start)
+
+
+def _repeated(answer: object) -> list[tuple[float, int, int]]:
+    """Seconds, outcome and bytes of the requests that were sent before the last one.
+
+    It is hooks that repeat a request, as authentication in two steps does, or urllib3, as an
+    adapter with retries tells it to.
+    """
+    hops = answer.history if isinstance(answer, requests.Response) else []
+    attempts = phases.repeated()
+    if len(hops) >= len(attempts):
+        return [(hop.elapsed.total_seconds(), hop.status_code, _size(hop)) for hop in hops]
+    return [(attempt.end - attempt.start, attempt.outcome, 0) for attempt in attempts]
 
 
 def _key_of(session: requests.Session, request: requests.PreparedRequest) -> SeriesKey:

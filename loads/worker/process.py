@@ -9,6 +9,7 @@ attack.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -138,6 +139,7 @@ class Worker:
         except LoadsError as error:
             self.tell(WorkerFailed(int(error.exit_code), error.message, error.hint))
             return
+        gc.freeze()  # what was loaded stays: it need not be looked through again and again
         with fixtures(tests, job.root, self._recorder) as usable:
             users = Users(job.plan, job.segment, usable, job.root, self._recorder)
             self._warn_of_shortage()

@@ -7,11 +7,13 @@ against the fast path as well: the last test here has it done.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
+from urllib3.util import Retry
 
 from loads.clients import phases, session
 from loads.clients.hits import Choices, exact_name
@@ -484,10 +487,8 @@ def test_a_connection_is_used_again(hits: Hits, server: RawServer) -> None:
     assert server.connections - before == 2
 
 
-@pytest.mark.skipif(FAST, reason="it has phases of its own")
-def test_phases_are_those_of_answered_hits(
-    hits: Hits, server: RawServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def urllib3_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     import urllib3.connection
     import urllib3.util.connection
 
@@ -499,6 +500,12 @@ def test_phases_are_those_of_answered_hits(
     ):
         monkeypatch.setattr(thing, name, getattr(thing, name))  # put back afterwards
     phases.measure()
+
+
+@pytest.mark.skipif(FAST, reason="it has phases of its own")
+def test_phases_are_those_of_answered_hits(
+    hits: Hits, server: RawServer, urllib3_measured: None
+) -> None:
     own = Session()
     for path in ("/any", "/any", "/status/500"):
         own.get(server.url + path)
@@ -508,6 +515,22 @@ def test_phases_are_those_of_answered_hits(
     assert hits.tally.total(HIT).phases.hits == 3
     connections = hits.tally.of_kind(CONNECTION)
     assert {key.method: series.count for key, series in connections.items()} == {"connect": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "outcome"), [("/status/503", "503"), ("/close", "reset"), ("/reset", "reset")]
+)
+def test_what_urllib3_sends_again_is_a_hit_each_time(
+    hits: Hits, server: RawServer, urllib3_measured: None, path: str, outcome: str
+) -> None:
+    retry = Retry(total=2, status_forcelist=[503], raise_on_status=False)
+    with Session() as own:
+        own.mount("http://", HTTPAdapter(max_retries=retry))
+        with contextlib.suppress(requests.ConnectionError):
+            own.get(server.url + path)
+    name = path.replace("503", "{n}")
+    assert hits.read() == {f"GET {name}": {outcome: 3}}
+    assert len(server.take()) == 3
 
 
 # -- the same as Requests --------------------------------------------------------------------------
@@ -689,6 +712,78 @@ def test_a_request_that_a_redirect_took_the_body_from(server: RawServer) -> None
 @pytest.mark.parametrize("path", ["/close", "/reset", "/cut", "/garbage", "/to-nowhere"])
 def test_an_exception_is_the_same_too(server: RawServer, path: str) -> None:
     check_is_the_same(server, {"method": "GET", "path": path, "options": {}})
+
+
+@pytest.mark.parametrize("options", [{}, {"data": b"x"}, {"auth": ("ann", "secret")}])
+def test_what_differs_little_is_the_same_too(server: RawServer, options: dict[str, Any]) -> None:
+    """Paths, parameters and headers that change from request to request: one model serves all."""
+
+    def asked(kind: type[requests.Session]) -> Any:
+        server.take()
+        with kind() as own:
+            own.trust_env = False
+            seen = [
+                looks(own.post(server.url + path, params=params, headers=given, **options))
+                for path in ("/any/1", "/any/2?x=y", "/any/a b", "/any/./3", "/any/%zz?q=%41")
+                for params in (None, {"page": 1}, {"page": True}, {"page": 1.0, "q": "a b"})
+                for given in (None, {"X-Id": "1"}, {"X-Id": "two words"}, {"x-id": ""})
+            ]
+            return server.take(), seen
+
+    unmeasure()
+    plain = asked(requests.Session)
+    measure()
+    try:
+        assert asked(Session) == plain
+    finally:
+        unmeasure()
+
+
+def test_a_session_may_change_between_requests(server: RawServer) -> None:
+    def asked(kind: type[requests.Session]) -> Any:
+        server.take()
+        with kind() as own:
+            own.trust_env = False
+            for change in (
+                lambda: None,
+                lambda: own.headers.update({"X-Token": "one"}),
+                lambda: own.headers.update({"X-Token": "two"}),
+                lambda: own.headers.pop("X-Token"),
+                lambda: own.params.update({"a": "b"}),  # type: ignore[union-attr]
+                own.params.clear,  # type: ignore[union-attr]
+                lambda: setattr(own, "auth", ("ann", "secret")),
+                lambda: setattr(own, "auth", None),
+                lambda: setattr(own, "headers", {"Only": "this"}),
+                lambda: own.cookies.set("late", "1"),
+                lambda: own.cookies.set("late", "2"),
+                lambda: [setattr(cookie, "value", "3") for cookie in own.cookies],
+                lambda: own.cookies.set("gone", "1", expires=1),
+                own.cookies.clear,
+                lambda: own.mount("http://", HTTPAdapter()),
+            ):
+                change()
+                for _ in range(2):
+                    own.get(f"{server.url}/status/404")
+            return server.take()
+
+    unmeasure()
+    plain = asked(requests.Session)
+    measure()
+    try:
+        assert asked(Session) == plain
+        assert asked(requests.Session) == plain
+    finally:
+        unmeasure()
+
+
+def test_a_timeout_is_of_its_own_request(hits: Hits, server: RawServer) -> None:
+    own = Session()
+    until = time.monotonic() + 0.2
+    own.get(f"{server.url}/any", timeout=0.1)
+    while time.monotonic() < until:
+        assert own.get(f"{server.url}/any", timeout=30).status_code == 200
+    with pytest.raises(requests.ReadTimeout):
+        own.get(f"{server.url}/hang", timeout=0.05)
 
 
 # -- the fast path ---------------------------------------------------------------------------------
