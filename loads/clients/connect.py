@@ -5,14 +5,17 @@ Errors are those of Requests, so that nobody has to know who opened the connecti
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
 import time
+from _socket import socket as RawSocket
 from dataclasses import dataclass
 from typing import Any
 
 import certifi
+import gevent
 from requests import exceptions
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -53,10 +56,13 @@ def origin(scheme: str, host: str, port: int, verify: bool | str = True) -> Orig
 
 
 def open_socket(to: Origin, timeout: float | None) -> Any:
-    """A connected socket, with TLS for ``https``.  Raises ``requests`` connection errors."""
+    """A connected socket that does not block: for ``https`` gevent's, after the handshake.
+
+    Raises ``requests`` connection errors.
+    """
     try:
         connected = _connect(to, timeout)
-        return _secure(connected, to) if to.scheme == "https" else connected
+        return _secure(connected, to, timeout) if to.scheme == "https" else connected
     except TimeoutError as error:
         raise exceptions.ConnectTimeout(
             f"Connection to {to.host}:{to.port} timed out. (connect timeout={timeout})"
@@ -71,7 +77,7 @@ def open_socket(to: Origin, timeout: float | None) -> Any:
         raise exceptions.ConnectionError(f"{to.host}:{to.port}: {error}") from error
 
 
-def _connect(to: Origin, timeout: float | None) -> socket.socket:
+def _connect(to: Origin, timeout: float | None) -> RawSocket:
     """A connected socket, and the time that it took recorded."""
     start, verdict = time.perf_counter(), Verdict.ERROR
     addresses = socket.getaddrinfo(to.host, to.port, 0, socket.SOCK_STREAM)
@@ -86,14 +92,13 @@ def _connect(to: Origin, timeout: float | None) -> socket.socket:
         record(int(taken * 1e6), verdict)
 
 
-def _connect_to_any(addresses: list[Any], timeout: float | None) -> socket.socket:
+def _connect_to_any(addresses: list[Any], timeout: float | None) -> RawSocket:
     last: OSError = OSError("getaddrinfo found no address")
     for family, kind, protocol, _, address in addresses:
-        candidate = socket.socket(family, kind, protocol)
+        candidate = RawSocket(family, kind | socket.SOCK_NONBLOCK, protocol)
         try:
-            candidate.settimeout(timeout)
             candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            candidate.connect(address)
+            _connect_to(candidate, address, timeout)
             return candidate
         except OSError as error:
             last = error
@@ -104,14 +109,36 @@ def _connect_to_any(addresses: list[Any], timeout: float | None) -> socket.socke
     raise last
 
 
+def _connect_to(candidate: RawSocket, address: Any, timeout: float | None) -> None:
+    """Connect without gevent's socket, which asks the kernel for everything twice."""
+    code = candidate.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        hub = gevent.get_hub()
+        watcher = hub.loop.io(candidate.fileno(), 2)
+        try:
+            hub.wait(watcher) if timeout is None else _wait_within(hub, watcher, timeout)
+        finally:
+            watcher.close()
+        code = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _wait_within(hub: Any, watcher: Any, timeout: float) -> None:
+    with gevent.Timeout(timeout, TimeoutError("timed out")):
+        hub.wait(watcher)
+
+
 _contexts: dict[bool | str, ssl.SSLContext] = {}
 
 
-def _secure(plain: socket.socket, to: Origin) -> Any:
+def _secure(connected: RawSocket, to: Origin, timeout: float | None) -> Any:
     """TLS on a connected socket, and the time that it took recorded."""
     context = _contexts.get(to.verify)
     if context is None:
         context = _contexts[to.verify] = _context(to.verify)
+    plain = socket.socket(fileno=connected.detach())
+    plain.settimeout(timeout)
     start, verdict = time.perf_counter(), Verdict.ERROR
     try:
         secured = context.wrap_socket(plain, server_hostname=to.host)

@@ -73,7 +73,6 @@ def remember(answer: bytes, head: Head, size: int) -> None:
         not ended
         or len(first) > MAX_SIZE
         or len(body) != size
-        or not head.keep_alive
         or head.status in _BODILESS
         or names.count(b"content-length") != 1
         or b"transfer-encoding" in names

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import select
 import ssl
-from _socket import socket as RawSocket
 from http.client import RemoteDisconnected
 from time import monotonic
 from typing import Any
@@ -127,9 +126,8 @@ class Connection:
         self._start_answer()
 
     def _use(self, connected: Any) -> None:
-        # the plain socket underneath: gevent's would first read, fail, and then wait
-        self._socket: Any = RawSocket(fileno=connected.detach())
-        self._socket.setblocking(False)
+        # the plain socket: gevent's would first read, fail, and then wait
+        self._socket: Any = connected
         self._send: Any = self._socket.send
         self._receive: Any = self._socket.recv
 

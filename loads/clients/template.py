@@ -27,6 +27,8 @@ from loads.recorder.writer import Recorder, SeriesRecord
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 complexjson: Any = vars(requests.compat)["json"]  # simplejson, where that is installed
+#: ``dumps(..., allow_nan=False)`` makes an encoder each time, which takes longer than its use
+_to_json: Any = complexjson.JSONEncoder(allow_nan=False).encode
 _encode_params = requests.PreparedRequest._encode_params
 _default_user_agent = "python-urllib3/" + version("urllib3")
 PLACE = "loads-place=1"  # stands for cookies in a template
@@ -243,7 +245,7 @@ class Body:
                 self.kind, self.text = "form", _encode_form(data)
         elif json is not None:
             self.kind = "json"
-            self.text = self.content = complexjson.dumps(json, allow_nan=False).encode()
+            self.text = self.content = _to_json(json).encode()
         else:
             self.kind = ""
         if self.content is None and self.text is not None:

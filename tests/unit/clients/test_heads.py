@@ -17,10 +17,10 @@ def forgotten() -> Iterator[None]:
     heads.known.clear()
 
 
-def head(text: str, status: int = 200, keep_alive: bool = True) -> tuple[bytes, Head]:
+def head(text: str, status: int = 200) -> tuple[bytes, Head]:
     first = f"HTTP/1.1 {status} Fine\n{text}".replace("\n", "\r\n").strip().encode()
     pairs = [tuple(line.split(b": ")) for line in first.split(b"\r\n")[1:]]
-    return first, Head(first, status, pairs, keep_alive)  # type: ignore[arg-type]
+    return first, Head(first, status, pairs, True)  # type: ignore[arg-type]
 
 
 def test_a_complete_answer_is_known_again() -> None:
@@ -31,22 +31,19 @@ def test_a_complete_answer_is_known_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "keep_alive", "size"),
+    ("text", "status", "size"),
     [
-        pytest.param("Date: today", 200, True, 5, id="until the connection is closed"),
-        pytest.param("Transfer-Encoding: chunked", 200, True, 5, id="chunked"),
-        pytest.param("Content-Length: 5\nTransfer-Encoding: chunked", 200, True, 5, id="both"),
-        pytest.param("Content-Length: 5\ncontent-length: 5", 200, True, 5, id="twice"),
-        pytest.param("Content-Length: 5\nConnection: close", 200, False, 5, id="the last one"),
-        pytest.param("Content-Length: 5", 304, True, 5, id="without a body"),
-        pytest.param("Content-Length: 9", 200, True, 9, id="more was read later"),
-        pytest.param("Content-Length: 5\nX: " + "x" * 3_000, 200, True, 5, id="too long"),
+        pytest.param("Date: today", 200, 5, id="until the connection is closed"),
+        pytest.param("Transfer-Encoding: chunked", 200, 5, id="chunked"),
+        pytest.param("Content-Length: 5\nTransfer-Encoding: chunked", 200, 5, id="both"),
+        pytest.param("Content-Length: 5\ncontent-length: 5", 200, 5, id="twice"),
+        pytest.param("Content-Length: 5", 304, 5, id="without a body"),
+        pytest.param("Content-Length: 9", 200, 9, id="more was read later"),
+        pytest.param("Content-Length: 5\nX: " + "x" * 3_000, 200, 5, id="too long"),
     ],
 )
-def test_what_does_not_tell_where_it_ends_is_parsed(
-    text: str, status: int, keep_alive: bool, size: int
-) -> None:
-    first, own = head(text, status, keep_alive)
+def test_what_does_not_tell_where_it_ends_is_parsed(text: str, status: int, size: int) -> None:
+    first, own = head(text, status)
     remember(first + b"\r\n\r\nhello", own, size)
     assert heads.known == {}
 
