@@ -24,8 +24,11 @@ _requests_request = requests.Session.request
 
 def bare(session: requests.Session, method: str, url: Any) -> requests.Response:
     """:func:`request` with nothing but a URL: a short way to what was asked before."""
-    standing: Standing | None = session.__dict__.get("_loads")
-    if standing is not None and standing.holds(session) and not session.auth:
+    try:
+        standing: Standing = session._loads  # type: ignore[attr-defined]
+    except AttributeError:
+        return request(session, method, url)
+    if standing.holds(session) and not session.auth:
         template = standing.templates.known.get((method, url))
         if template is not None:
             return perform(session, standing, template, EMPTY, None, True)

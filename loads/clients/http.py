@@ -26,6 +26,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from requests import exceptions
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from loads.clients.answers import Answer
 from loads.clients.connect import Origin, open_socket
 from loads.clients.heads import Head, known, remember
 
@@ -99,9 +100,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_chunks", "_complete", "_first", "_head", "_headers", "_parser", "_pause", "_peer",
-        "_receive", "_send", "_socket", "_wake", "answered_at", "ended_at", "head", "probe",
-        "sent_at",
+        "_pause", "_peer", "_receive", "_send", "_socket", "_wake", "answered_at", "ended_at",
+        "head", "probe", "sent_at",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, timeout: float | None) -> None:
@@ -120,23 +120,14 @@ class Connection:
         #: connection could not be told from one that the server took and dropped, and sending it
         #: again would have the target count twice what we count once.
         self.probe = poll.poll
-        self._parser = httptools.HttpResponseParser(self)
         self.head: Head
         self.sent_at = self.answered_at = self.ended_at = 0.0
-        self._start_answer()
 
     def _use(self, connected: Any) -> None:
         # the plain socket: gevent's would first read, fail, and then wait
         self._socket: Any = connected
         self._send: Any = self._socket.send
         self._receive: Any = self._socket.recv
-
-    def _start_answer(self) -> None:
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._chunks: list[bytes] = []
-        self._first = b""
-        self._head: Head | None = None
-        self._complete = False
 
     def close(self) -> None:
         """Close it."""
@@ -211,37 +202,21 @@ class Connection:
 
     def _parse(self, data: bytes, timeout: float | None) -> bytes:
         """Parse an answer that begins with ``data``, and read the rest of it."""
-        self._start_answer()
-        whole = data
+        answer, whole = Answer.begin(), data
         while data:
-            if not self._first:
-                self._first = data
-            self._parser.feed_data(data)
-            if self._complete:
+            answer.feed(data)
+            if answer.complete:
                 break
             data = self._read(timeout)
         else:
-            self._at_end()
-        head = self._head
+            _check_end(answer)
+        head, body = answer.head, answer.body
         assert head is not None
-        chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if data is whole:
             remember(whole, head, len(body))
-        self.head = head
-        self.ended_at = monotonic()
+        self.head, self.answered_at, self.ended_at = head, answer.answered_at, monotonic()
+        answer.end()
         return body
-
-    def _at_end(self) -> None:
-        """The server closed the connection: the end of some answers, the lack of others."""
-        names = {name.lower() for name, _ in self._headers}
-        if self._head is not None and not names & {b"content-length", b"transfer-encoding"}:
-            self._head.keep_alive = False
-        elif self._head is not None or self._first:
-            raise exceptions.ChunkedEncodingError("Connection broken: incomplete answer")
-        else:
-            reason = RemoteDisconnected("Remote end closed connection without response")
-            raise exceptions.ConnectionError(ProtocolError("Connection aborted.", reason))
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -271,27 +246,6 @@ class Connection:
         finally:
             watcher.stop()
             watcher.close()
-
-    # -- what the parser calls ---------------------------------------------------------------
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:  # what comes before is not yet the answer
-            self._headers, self._first = [], b""
-            return
-        self.answered_at = monotonic()
-        keep_alive = self._parser.should_keep_alive()
-        self._head = Head(self._first, status, self._headers, keep_alive)
-
-    def on_body(self, data: bytes) -> None:
-        self._chunks.append(data)
-
-    def on_message_complete(self) -> None:
-        if self._head is not None:
-            self._complete = True
 
 
 class SecureConnection(Connection):
@@ -324,6 +278,18 @@ class SecureConnection(Connection):
     def _read(self, timeout: float | None) -> bytes:
         # what OpenSSL holds back is nothing that could be waited for
         return self._decrypt(READ_SIZE) if self._tls.pending() else super()._read(timeout)
+
+
+def _check_end(answer: Answer) -> None:
+    """The server closed the connection: the end of some answers, the lack of others."""
+    names = {name.lower() for name, _ in answer.headers}
+    if answer.head is not None and not names & {b"content-length", b"transfer-encoding"}:
+        answer.head.keep_alive = False
+    elif answer.head is not None or answer.first:
+        raise exceptions.ChunkedEncodingError("Connection broken: incomplete answer")
+    else:
+        reason = RemoteDisconnected("Remote end closed connection without response")
+        raise exceptions.ConnectionError(ProtocolError("Connection aborted.", reason))
 
 
 def open_connection(origin: Origin, timeout: float | None) -> Connection:

@@ -27,7 +27,7 @@ _Adapter: Any = HTTPAdapter
 _sessions: Any = requests.sessions
 _get_adapter, _adapter_send = requests.Session.get_adapter, HTTPAdapter.send
 _get_netrc_auth = _sessions.get_netrc_auth
-_values = dict.values
+_values: Any = dict.values
 _OURS = ("send", "prepare_request", "get_adapter", "merge_environment_settings", "mount")
 _plain_classes: dict[type, bool] = {}
 _templates: dict[Any, Templates] = {}
@@ -39,35 +39,36 @@ class Standing:
     ``name`` is what the test calls the series of the request that is under way, if it does.
     """
 
-    __slots__ = ("_adapters", "_hooks", "_params", "_proxies", "_seen", "_store", "cookie_headers",
-                 "idle", "name", "templates")  # fmt: skip
+    __slots__ = ("_adapters", "_cookies", "_headers", "_members", "_plain", "_store", "_trusts",
+                 "_verify", "cookie_headers", "idle", "name", "templates")  # fmt: skip
 
     def __init__(self) -> None:
         self.name = ""
         self.idle: dict[Origin, list[Connection]] = {}
         self.cookie_headers = CookieHeaders()
         self.templates: Templates
-        self._seen: list[Any] = []
-        self._store: Any = {}
-        self._adapters: Any = {}
-        self._params: Any = None
-        self._proxies: Any = None
-        self._hooks: Any = None
+        self._plain = False
 
     def holds(self, session: requests.Session) -> bool:
         """Whether the session is as it was, and that was plain.
 
-        Called for each request, so it is one comparison of lists, whose members are first compared
-        by identity.  Through ``dict`` an ``OrderedDict`` is read as fast as one.
+        Called for each request, and so written to be fast: what can be set is compared by
+        identity, what can be changed in place by its members, which a list compares by identity
+        first.  Through ``dict`` an ``OrderedDict`` is read as fast as one.
         """
-        now = [*session.__dict__.values(), *_values(self._store), *_values(self._adapters)]
-        try:
-            same = now == self._seen
-        except Exception:
-            return False  # what a test keeps with its session need not let itself be compared
         return (
-            same
-            and not (self._params or self._proxies or self._hooks["response"])
+            self._plain
+            and session.headers is self._headers
+            and session.adapters is self._adapters
+            and [*_values(self._store), *_values(self._adapters)] == self._members
+            and session.cookies is self._cookies
+            and session.verify is self._verify
+            and session.trust_env is self._trusts
+            and session.cert is None
+            and not session.stream
+            and not session.params
+            and not session.proxies
+            and not session.hooks["response"]
             and _Session.get_adapter is _get_adapter  # else somebody fakes answers
             and _Adapter.send is _adapter_send  # likewise
             and _sessions.get_netrc_auth is _get_netrc_auth
@@ -75,15 +76,18 @@ class Standing:
 
     def renew(self, session: requests.Session) -> bool:
         """Look at the session wholly; False if it is not plain."""
-        self._seen = []
+        self._plain = False
         if not _is_plain(session):
             return False
         headers: Any = session.headers
-        self._store, self._adapters = headers._store, session.adapters
-        self._params, self._proxies, self._hooks = session.params, session.proxies, session.hooks
-        verify = (type(session.verify), session.verify)
-        key = (*_values(self._store), verify, bool(session.trust_env))
+        adapters: Any = session.adapters
+        self._headers, self._store, self._adapters = headers, headers._store, adapters
+        self._members: list[Any] = [*_values(self._store), *_values(self._adapters)]
+        self._cookies, self._verify = session.cookies, session.verify
+        self._trusts = session.trust_env
+        verify = (type(self._verify), self._verify)
         try:
+            key = (*_values(self._store), verify, bool(self._trusts))
             found = _templates.get(key)
         except TypeError:  # a header that cannot be a key is none that can be sent
             return False
@@ -92,7 +96,7 @@ class Standing:
                 _templates.clear()
             found = _templates[key] = Templates()
         self.templates = found
-        self._seen = [*vars(session).values(), *_values(self._store), *_values(self._adapters)]
+        self._plain = True
         return self.holds(session)
 
     def close(self) -> None:
@@ -113,7 +117,6 @@ def standing_of(session: requests.Session) -> Standing:
 def _is_plain(session: requests.Session) -> bool:
     return (
         _is_plain_class(type(session))
-        and not (session.stream or session.cert)
         and len(session.adapters) == 2
         and type(session.headers) is CaseInsensitiveDict
         and type(session.cookies) is RequestsCookieJar

@@ -28,14 +28,11 @@ from loads.clients.template import Body, Shape
 Call = tuple[Shape, Body, str | None, requests.Session, float]
 
 
-_new = object.__new__
-
-
 class LazyResponse(requests.Response):
     """What a session gives back: an answer's ``head`` and ``body``, and the ``call`` that it is to.
 
-    An attribute that was not made yet is not there, so that ``__getattr__`` is asked for it; from
-    then on it is, and everything is as in any other response.
+    What was not made yet is a :class:`_Lazy` of the class; from when somebody asks for it on it is
+    an attribute like any other.
     """
 
     _content_consumed = True
@@ -44,16 +41,30 @@ class LazyResponse(requests.Response):
     _head: Head
     _call: Call
 
-    def __getattr__(self, name: str) -> Any:
-        maker = _MAKERS.get(name)
-        if maker is None or "_head" not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        made = self.__dict__[name] = maker(self)
-        return made
-
     def __getstate__(self) -> dict[str, Any]:
         """As Requests pickles responses: their content and what people look at."""
         return {name: getattr(self, name, None) for name in self.__attrs__}
+
+
+class _Lazy:
+    """An attribute that is made when it is asked for.
+
+    A ``__getattr__`` would do the same, but would make reading the other attributes slower.
+    """
+
+    __slots__ = ("_make", "_name")
+
+    def __init__(self, name: str, make: Callable[[LazyResponse], Any]) -> None:
+        self._name, self._make = name, make
+
+    def __get__(self, response: LazyResponse | None, kind: type[LazyResponse]) -> Any:
+        if response is None:
+            return self
+        made = response.__dict__[self._name] = self._make(response)
+        return made
+
+
+_new = object.__new__
 
 
 def respond(head: Head, body: bytes, call: Call) -> LazyResponse:
@@ -138,7 +149,7 @@ def _request(response: LazyResponse) -> requests.PreparedRequest:
     return shape.prepare(body, cookie)
 
 
-_MAKERS: dict[str, Callable[[LazyResponse], Any]] = {
+for _name, _make in {
     "url": lambda response: response._call[0].url,
     "headers": lambda response: _copy(_fields(response._head)),
     "encoding": lambda response: _encoding(response._head),
@@ -149,7 +160,8 @@ _MAKERS: dict[str, Callable[[LazyResponse], Any]] = {
     "elapsed": lambda response: datetime.timedelta(seconds=response._call[4]),
     "request": _request,
     "connection": lambda response: response._call[3].get_adapter(url=response.url),
-}
+}.items():
+    setattr(LazyResponse, _name, _Lazy(_name, _make))
 
 
 def decoded(body: bytes, encoding: bytes) -> bytes:
