@@ -40,8 +40,8 @@ class Answer:
         return _idle.pop() if _idle else cls()
 
     def end(self) -> None:
-        """Let another answer have the parser; only of use when this one is complete."""
-        if self.complete and len(_idle) < MAX_IDLE:
+        """Let another answer have the parser, unless it expects that none follows."""
+        if self.complete and self.head and self.head.keep_alive and len(_idle) < MAX_IDLE:
             self._start()
             _idle.append(self)
 

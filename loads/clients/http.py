@@ -37,6 +37,10 @@ _TOO_LATE = object()
 _getcurrent = greenlet.getcurrent
 _poll = monkey.get_original("select", "poll")
 
+#: Knows whether the server has closed any of this process's connections.  To ask for all of them at
+#: once, when there is nothing to tell, takes a third of the time that a ``poll`` of one takes.
+_closures = monkey.get_original("select", "epoll")()
+
 
 class _Wake:
     """What the hub calls, again and again, while there is something to read.
@@ -101,7 +105,7 @@ class Connection:
 
     __slots__ = (
         "_pause", "_peer", "_receive", "_send", "_socket", "_wake", "answered_at", "ended_at",
-        "head", "probe", "sent_at",
+        "head", "sent_at",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, timeout: float | None) -> None:
@@ -113,13 +117,8 @@ class Connection:
         self._wake = _Wake(hub, fd)
         # greenlet's own switch: that of gevent's hub looks for a hook first, which nobody has here
         self._pause: Any = greenlet.greenlet.switch.__get__(hub)
-        poll = _poll()
-        poll.register(fd, select.POLLIN)
-        #: Called with 0, whether the server has closed it meanwhile: something is there to read,
-        #: unasked.  Asked before each reuse, as urllib3 does: a request that is sent into a closed
-        #: connection could not be told from one that the server took and dropped, and sending it
-        #: again would have the target count twice what we count once.
-        self.probe = poll.poll
+        self._wake.start()
+        _closures.register(fd, select.EPOLLRDHUP)
         self.head: Head
         self.sent_at = self.answered_at = self.ended_at = 0.0
 
@@ -133,6 +132,20 @@ class Connection:
         """Close it."""
         self._wake.close()
         self._socket.close()
+
+    def looks_closed(self) -> bool:
+        """Whether the server has closed it meanwhile, or said something unasked.
+
+        Asked before each reuse, as urllib3 does: a request that is sent into a closed connection
+        could not be told from one that the server took and dropped, and sending it again would
+        have the target count twice what we count once.
+        """
+        return self._wake.stopped or (bool(_closures.poll(0, 1)) and self._is_readable())
+
+    def _is_readable(self) -> bool:
+        poll = _poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def __del__(self) -> None:
         # sessions that nobody closes are let go of, as Requests does with its connections
@@ -185,8 +198,6 @@ class Connection:
         """Wait until there is something, then read it."""
         wake = self._wake
         while True:
-            if wake.stopped:
-                wake.start()
             wake.greenlet = _getcurrent()
             if timeout is None:
                 self._pause()

@@ -6,6 +6,7 @@ what a session looked like when it was last looked at wholly is kept with it, an
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import requests
@@ -28,6 +29,8 @@ _sessions: Any = requests.sessions
 _get_adapter, _adapter_send = requests.Session.get_adapter, HTTPAdapter.send
 _get_netrc_auth = _sessions.get_netrc_auth
 _values: Any = dict.values
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_VARIABLES = (*_PROXIES, *map(str.upper, _PROXIES), "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
 _OURS = ("send", "prepare_request", "get_adapter", "merge_environment_settings", "mount")
 _plain_classes: dict[type, bool] = {}
 _templates: dict[Any, Templates] = {}
@@ -87,7 +90,7 @@ class Standing:
         self._trusts = session.trust_env
         verify = (type(self._verify), self._verify)
         try:
-            key = (*_values(self._store), verify, bool(self._trusts))
+            key = (*_values(self._store), verify, self._trusts and _environment())
             found = _templates.get(key)
         except TypeError:  # a header that cannot be a key is none that can be sent
             return False
@@ -104,6 +107,11 @@ class Standing:
         for idle in self.idle.values():
             while idle:
                 idle.pop().close()
+
+
+def _environment() -> tuple[str | None, ...]:
+    """What Requests asks the environment for."""
+    return tuple(os.environ.get(name) for name in _VARIABLES)
 
 
 def standing_of(session: requests.Session) -> Standing:

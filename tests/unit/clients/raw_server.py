@@ -9,6 +9,7 @@
 ``/digest``           401 with a challenge, until it is answered
 ``/chunked``          a body in three chunks
 ``/gzip``             a compressed body
+``/last``             says that the connection ends with it
 ``/cut``              less body than was promised
 ``/close``            closes the connection instead of answering
 ``/reset``            resets it
@@ -112,6 +113,9 @@ class _Handler(socketserver.StreamRequestHandler):
         if kind in ("chunked", "cut", "garbage"):
             self.wfile.write(_ODD[kind])
             return kind == "chunked"
+        if kind == "last":
+            self._send(method, 200, b"good-bye", "Connection: close")
+            return False
         if kind == "gzip":
             body = gzip.compress(b"hello " * 100, mtime=0)
             return self._send(method, 200, body, "Content-Encoding: gzip")

@@ -502,6 +502,14 @@ def urllib3_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     phases.measure()
 
 
+def test_a_connection_ends_where_its_answer_says_so(hits: Hits, server: RawServer) -> None:
+    before = server.connections
+    own = Session()
+    for path in ("/last", "/any", "/last", "/chunked"):
+        assert own.get(server.url + path).ok
+    assert server.connections - before == 3
+
+
 @pytest.mark.skipif(FAST, reason="it has phases of its own")
 def test_phases_are_those_of_answered_hits(
     hits: Hits, server: RawServer, urllib3_measured: None
@@ -633,7 +641,17 @@ paths = st.sampled_from(
         "/any/%7Euser",
         "/any/\u00e9?q=\u20ac",
         "/any/..;/x#part",
-        *("/status/404", "/status/204", "/to/1", "/to/3", "/loop", "/basic", "/chunked", "/gzip"),
+        *(
+            "/status/404",
+            "/status/204",
+            "/to/1",
+            "/to/3",
+            "/loop",
+            "/basic",
+            "/chunked",
+            "/gzip",
+            "/last",
+        ),
     ]
 )
 methods = st.sampled_from(
@@ -774,6 +792,18 @@ def test_a_session_may_change_between_requests(server: RawServer) -> None:
         assert asked(requests.Session) == plain
     finally:
         unmeasure()
+
+
+def test_a_new_session_looks_at_the_environment(
+    hits: Hits, server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Session() as own:
+        assert own.get(f"{server.url}/any/1").ok
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Session() as own, pytest.raises(requests.exceptions.ProxyError):
+        own.get(f"{server.url}/any/2")
 
 
 def test_a_timeout_is_of_its_own_request(hits: Hits, server: RawServer) -> None:
