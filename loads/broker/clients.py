@@ -80,6 +80,10 @@ class Clients:
 
     def _on_submit(self, event: FromClient, message: m.Submit) -> None:
         """Agents are reserved before the answer, or a place in the queue is; the rest follows."""
+        known = self._submitted_as(message.submission, event.who.name)
+        if known:
+            self._answer(event.peer, m.Accepted(message.request, known))
+            return
         self._check_observers(message.observers)
         run = Run(
             event.fresh_id,
@@ -90,6 +94,7 @@ class Clients:
             is_check=bool(message.on),
             observers=message.observers,
             submitted_by=event.who.name,
+            submission=message.submission,
         )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
@@ -99,6 +104,15 @@ class Clients:
         chosen = self._choose(message)
         self._answer(event.peer, accepted)
         self._runs.prepare(run, chosen)
+
+    def _submitted_as(self, submission: str, by: str) -> str:
+        """The run that the same client has asked for before, and may not have heard of."""
+        if not submission:
+            return ""
+        for run in (*self._book.runs.values(), *self._book.ended.values()):
+            if (run.submission, run.submitted_by) == (submission, by):
+                return run.run_id
+        return ""
 
     def _choose(self, message: m.Submit) -> list[Agent]:
         agents = self._book.agents

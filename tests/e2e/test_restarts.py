@@ -9,8 +9,10 @@ import pytest
 
 from loads.client import BrokerClient
 from loads.clock import SystemClock
-from loads.errors import LoadsError
+from loads.errors import BrokerUnreachable, LoadsError
 from loads.metrics.summary import RunView
+from loads.plan import RunPlan
+from loads.protocol import messages as m
 from tests.e2e.cluster import SITE, Cluster, Runner, site
 from tests.e2e.stage import Stage
 from tests.e2e.targets import Target
@@ -156,6 +158,39 @@ def test_runs_that_wait_for_agents_go_on_waiting(stage: Stage, target: Target) -
     assert target.hits == 180
     starts = [result.summary["started"] for result in results]
     assert starts == sorted(starts)
+
+
+def test_a_plan_that_was_submitted_to_a_broker_that_died_is_run_once(
+    stage: Stage, target: Target
+) -> None:
+    """Submitted to a broker that is stopped, once it goes on, and to the next: one run each."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 0)
+    options = ("test_site", "-a", 1, "-u", 2, "--hits", 10, "--wait-for-agents")
+    cluster.broker.signal(signal.SIGSTOP)
+    runner = Runner(stage, *options, "--server-url", target.url)
+    with BrokerClient(cluster.frontend, SystemClock(), timeout=0.5) as client:
+        plan = RunPlan("test_site.TestSite.test_home", agents=1)
+
+        def question(number: int) -> m.Request:
+            return m.Submit(number, plan, "digest", b"", None, submission="mine")
+
+        for _ in range(3):
+            with pytest.raises(BrokerUnreachable):
+                client.ask(question, m.Accepted)
+        cluster.broker.signal(signal.SIGCONT)
+        cluster.broker.says("waits for agents", 2)
+        known = {row.run_id for row in client.runs()}
+        restart(cluster)
+        cluster.broker.says("goes on, queued", 2)
+        again = client.ask(question, m.Accepted).run_id
+        assert again in known
+        assert {row.run_id for row in client.runs()} == known
+        client.stop(again, 0.0)
+    cluster.start_agent()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 20
 
 
 def test_runs_that_have_ended_are_there_after_a_restart(stage: Stage, target: Target) -> None:
