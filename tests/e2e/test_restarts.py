@@ -118,6 +118,49 @@ def test_a_broker_that_is_killed_while_agents_prepare(stage: Stage, target: Targ
     assert result.hits == target.hits == 40
 
 
+@pytest.mark.parametrize("asked", ["before", "after"])
+def test_a_broker_that_is_killed_while_a_load_is_handed_over(
+    stage: Stage, target: Target, asked: str
+) -> None:
+    """An agent leaves, and the broker dies before or after the other has been asked to take over.
+
+    All that was done is known, and so every test that was planned is done, and none of them twice.
+    """
+    waiting = f"""
+    import os, time
+
+    while os.path.exists({str(stage.root / "wait")!r}):
+        time.sleep(0.01)
+    """
+    stage.write("test_site.py", waiting + site("/slow/0.01"))
+    cluster = Cluster(stage, 2)
+    runner = cluster.start(
+        *("test_site", "-u", USERS, "--hits", 100, "--on-agent-loss", "redistribute"),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    run_id = the_run(cluster)
+    (stage.root / "wait").touch()
+    leaving, taking = cluster.agents
+    if asked == "before":
+        taking.signal(signal.SIGSTOP)  # it never reads what this broker asks
+    assert leaving.terminate() == 0
+    cluster.broker.says(" went to ")
+    if asked == "after":
+        taking.says("taking over 1 agent x ")
+        until(lambda: len(taking.workers) == 2, "the worker that is to take over")
+    restart(cluster)
+    taking.signal(signal.SIGCONT)
+    cluster.broker.says(f"Run {run_id} goes on, running")
+    taking.says("The broker is back; the run goes on")
+    (stage.root / "wait").unlink()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.summary["status"] == "finished"
+    assert result.tests["success"] == 2 * USERS * 100
+    assert result.hits == target.hits, "with those that were cut when the agent left"
+
+
 def test_a_broker_that_is_killed_while_a_run_is_stopped(stage: Stage, target: Target) -> None:
     """Requests wait at a gate when the run is stopped, and pass it when the broker is back."""
     stage.write("test_gate.py", site("/gate"))
