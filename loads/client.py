@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from loads.bundle import Bundle
-from loads.errors import LoadsError, RemoteProtocolError, error_from
+from loads.errors import BrokerUnreachable, LoadsError, RemoteProtocolError, error_from
 from loads.metrics.summary import RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
@@ -15,6 +17,8 @@ from loads.protocol.rows import AgentRow, RunRow
 from loads.transport.reactor import Reactor
 from loads.transport.requester import Requester
 from loads.transport.sockets import Subscriber
+
+SUBMIT_TRIES = 4  #: how often a plan is submitted to a broker that does not answer
 
 
 class Picture:
@@ -74,12 +78,20 @@ class BrokerClient(Requester):
 
         ``patience`` is how many seconds it may wait for agents, None for as long as it takes;
         ``on`` names the agents that it is to have; ``observers`` are told of its end.
+        A broker that is restarted meanwhile, or whose answer is lost, is asked again; the plan is
+        run once all the same.
         Raises :class:`NotEnoughAgents`.
         """
+        submission = uuid.uuid4().hex
 
         def question(number: int) -> m.Request:
-            return m.Submit(number, plan, bundle.digest, bundle.data, patience, on, observers)
+            return m.Submit(
+                number, plan, bundle.digest, bundle.data, patience, on, observers, submission
+            )
 
+        for _ in range(SUBMIT_TRIES - 1):
+            with suppress(BrokerUnreachable):
+                return self.ask(question, m.Accepted).run_id
         return self.ask(question, m.Accepted).run_id
 
     def stop(self, run_id: str, grace: float | None) -> m.RunSnapshot:

@@ -112,6 +112,7 @@ class Archive:
             aborted=run.aborted,
             remarks=tuple(run.remarks),
             submitted_by=run.submitted_by,
+            submission=run.submission,
         )
 
     def compact(self, run_id: str) -> list[Record]:
@@ -197,6 +198,7 @@ class Archive:
             hint=head.hint,
             submitted=head.submitted,
             submitted_by=head.submitted_by,
+            submission=head.submission,
             digest=head.digest,
             bundle=stored.parts.get(d.BUNDLE, b""),
             saved=head,
@@ -225,7 +227,13 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         for e in part.extensions
     )
     return d.PartKept(
-        part.agent_id, part.host, part.state, part.workers, extensions, part.handed_over
+        part.agent_id,
+        part.host,
+        part.state,
+        part.workers,
+        extensions,
+        part.handed_over,
+        part.awaited_until + epoch if part.awaited_until else 0.0,
     )
 
 
@@ -241,6 +249,7 @@ def _part(kept: d.PartKept, epoch: float) -> Part:
         kept.workers,
         extensions=extensions,
         handed_over=kept.handed_over,
+        awaited_until=kept.awaited_until - epoch if kept.awaited_until else 0.0,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
-from loads.broker.actions import Action, Log, ToAgent
+from loads.broker.actions import Action, Log, Publish, ToAgent
 from loads.broker.documents import Head
 from loads.broker.settings import Settings
-from loads.broker.state import Agent, Run
-from loads.protocol.messages import Message
+from loads.broker.state import Agent, Part, Run
+from loads.protocol.messages import Message, Update
 from loads.protocol.roles import UNLOCKED, Who
 
 _Thing = TypeVar("_Thing")
@@ -49,6 +49,32 @@ class Book:
         agent.link.sent(message)
         agent.liveness.sent = self.now
         self.do(ToAgent(agent.peer, message))
+
+    def publish(self, run: Run) -> None:
+        """Let consoles know how a run is."""
+        run.number += 1
+        run.published_at = self.now
+        update = Update(run.number, run.tell_changes(self.settings.told_agents))
+        self.do(Publish(run.run_id, update))
+
+    def publish_all(self, run: Run) -> None:
+        """Publish what was not yet, so that no later update holds a part of it."""
+        if run.ledger.news:
+            self.publish(run)
+
+    def part_of(self, agent: Agent) -> tuple[Run, Part]:
+        """The run that an agent is in, and its part in it; who is not released has both."""
+        run = self.runs[agent.run_id]
+        return run, run.parts[agent.agent_id]
+
+    def agents_of(self, run: Run) -> list[Agent]:
+        """The agents that are in a run now, and here."""
+        agents = (self.agents.get(agent_id) for agent_id in run.parts)
+        return [agent for agent in agents if agent is not None and agent.run_id == run.run_id]
+
+    def elapsed(self, run: Run) -> float:
+        """The seconds since a run started; 0 if it has not."""
+        return max(0.0, self.now - run.started_at) if run.started_at else 0.0
 
     def each(self, things: Iterable[_Thing], act: Callable[[_Thing], None]) -> None:
         """See to all of several things, also when that fails for one of them, as only a bug does.

@@ -13,6 +13,7 @@ from loads.broker.actions import FromClient, LookUp, ToClient
 from loads.broker.archive import number_after_all
 from loads.broker.book import Book
 from loads.broker.documents import Head
+from loads.broker.endings import Endings
 from loads.broker.placement import choose, find_named, is_idle
 from loads.broker.queue import Queue
 from loads.broker.runs import Runs
@@ -29,9 +30,10 @@ MOST_NAMED = 5  #: runs that a refusal names
 class Clients:
     """Answers requests."""
 
-    def __init__(self, book: Book, runs: Runs, queue: Queue) -> None:
+    def __init__(self, book: Book, runs: Runs, endings: Endings, queue: Queue) -> None:
         self._book = book
         self._runs = runs
+        self._endings = endings
         self._queue = queue
         self._handlers: dict[type[m.Message], Callable[[FromClient, Any], None]] = {
             m.Ping: self._on_ping,
@@ -80,6 +82,10 @@ class Clients:
 
     def _on_submit(self, event: FromClient, message: m.Submit) -> None:
         """Agents are reserved before the answer, or a place in the queue is; the rest follows."""
+        known = self._submitted_as(message.submission, event.who.name)
+        if known:
+            self._answer(event.peer, m.Accepted(message.request, known))
+            return
         self._check_observers(message.observers)
         run = Run(
             event.fresh_id,
@@ -90,6 +96,7 @@ class Clients:
             is_check=bool(message.on),
             observers=message.observers,
             submitted_by=event.who.name,
+            submission=message.submission,
         )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
@@ -99,6 +106,16 @@ class Clients:
         chosen = self._choose(message)
         self._answer(event.peer, accepted)
         self._runs.prepare(run, chosen)
+
+    def _submitted_as(self, submission: str, by: str) -> str:
+        """The run that the same client has asked for before, and may not have heard of."""
+        if not submission:
+            return ""
+        known: list[Run | Head] = [*self._book.runs.values(), *self._book.ended.values()]
+        for run in known:
+            if (run.submission, run.submitted_by) == (submission, by):
+                return run.run_id
+        return ""
 
     def _choose(self, message: m.Submit) -> list[Agent]:
         agents = self._book.agents
@@ -118,7 +135,7 @@ class Clients:
 
     def _on_stop_run(self, event: FromClient, message: m.StopRun) -> None:
         def stop(run: Run) -> None:
-            self._runs.stop(run, run.plan.grace if message.grace is None else message.grace)
+            self._endings.stop(run, run.plan.grace if message.grace is None else message.grace)
 
         self._tell_of(event, message, stop)
 
@@ -155,7 +172,7 @@ class Clients:
         """Those in the queue come first, so that none of them gets the agents of the others."""
         runs = [run for run in self._book.runs.values() if run.state != "ended"]
         for run in sorted(runs, key=lambda run: run.state != "queued"):
-            self._runs.stop(run, message.grace)
+            self._endings.stop(run, message.grace)
         self._book.log("info", f"A purge stops {len(runs)} runs.")
         stopped = tuple(run.run_id for run in runs)
         self._answer(event.peer, m.Purged(message.request, stopped))
@@ -173,7 +190,7 @@ class Clients:
         return found[0] if found else name
 
     def _send_snapshot(self, event: FromClient, request: int, run: Run) -> None:
-        self._runs.publish_all(run)
+        self._book.publish_all(run)
         snapshot = m.RunSnapshot(request, run.number, run.view(run.ledger.total))
         self._answer(event.peer, snapshot)
 

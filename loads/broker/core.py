@@ -4,10 +4,10 @@ Nothing here waits, sends, reads a clock or makes up an identifier.  The shell
 (:mod:`loads.broker.server`) feeds :meth:`Core.handle` and carries out what it returns.
 
 The core hears who speaks and passes it on: to the :mod:`~loads.broker.registry`, which knows the
-agents, to the :mod:`~loads.broker.runs`, and to the :mod:`~loads.broker.clients` for an answer;
-unless :mod:`~loads.broker.access` says that the speaker has no right to it.  Whatever happened, the
-:mod:`~loads.broker.queue` may have a run whose turn has come.  They share a
-:mod:`~loads.broker.book`.
+agents, to the :mod:`~loads.broker.runs` and their :mod:`~loads.broker.endings`, and to the
+:mod:`~loads.broker.clients` for an answer; unless :mod:`~loads.broker.access` says that the speaker
+has no right to it.  Whatever happened, the :mod:`~loads.broker.queue` may have a run whose turn has
+come.  They share a :mod:`~loads.broker.book`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from loads.broker.actions import (
 from loads.broker.archive import Archive
 from loads.broker.book import Book
 from loads.broker.clients import Clients
+from loads.broker.endings import Endings
+from loads.broker.handover import Handover
 from loads.broker.queue import Queue
 from loads.broker.registry import Registry
 from loads.broker.runs import Runs
@@ -57,19 +59,21 @@ class Core:
 
     def __init__(self, settings: Settings) -> None:
         self._book = Book(settings)
-        self._runs = Runs(self._book)
+        handover = Handover(self._book)
+        self._endings = Endings(self._book, handover)
+        self._runs = Runs(self._book, handover, self._endings)
         self._archive = Archive(self._book)
-        self._registry = Registry(self._book, self._runs)
+        self._registry = Registry(self._book, self._runs, self._endings)
         self._queue = Queue(self._book, self._runs)
-        self._clients = Clients(self._book, self._runs, self._queue)
+        self._clients = Clients(self._book, self._runs, self._endings, self._queue)
         self._refused = ("", -math.inf)  # what was logged of refusals last, and when
         self._gate = Gate(self._book, self._registry, self._clients)
         self._from_agent: dict[type[m.Message], Callable[[Agent, Any], None]] = {
             m.Ready: self._runs.on_ready,
-            m.CannotRun: self._runs.on_cannot_run,
+            m.CannotRun: self._endings.on_cannot_run,
             m.Extended: self._runs.on_extended,
             m.Report: self._runs.on_report,
-            m.Finished: self._runs.on_finished,
+            m.Finished: self._endings.on_finished,
             m.Bye: self._registry.take_leave,
             m.Heartbeat: self._registry.note_load,
         }
@@ -108,17 +112,17 @@ class Core:
         elif isinstance(event, Unwelcome):
             self._refuse(event)
         elif isinstance(event, Observed):
-            self._runs.on_observed(event)
+            self._endings.on_observed(event)
         elif isinstance(event, KeyGone):
             self._registry.send_away(event)
         elif isinstance(event, Tick):
-            self._book.each((self._registry.tick, self._runs.tick), lambda tick: tick())
+            self._book.each((self._registry.tick, self._endings.tick), lambda tick: tick())
         else:
             self._hear_storage(event)
         if not _changes_numbers_only(event):
             self._queue.serve()
             self._archive.note(states_only=isinstance(event, FromAgent))
-            self._runs.forget()
+            self._endings.forget()
         return self.decided
 
     def restore(
@@ -129,7 +133,7 @@ class Core:
         self._archive.restore(going, ended)
         self._queue.serve()
         self._archive.note()
-        self._runs.forget()
+        self._endings.forget()
         return self.decided
 
     def compact(self, run_id: str) -> list[Record]:

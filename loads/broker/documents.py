@@ -34,7 +34,10 @@ class ExtensionKept:
 
 @dataclass(frozen=True)
 class PartKept:
-    """One agent's part of a run."""
+    """One agent's part of a run.
+
+    ``awaited_until`` is 0 when the agent is not, or no longer, awaited.
+    """
 
     agent_id: str
     host: str
@@ -42,6 +45,7 @@ class PartKept:
     workers: tuple[str, ...]
     extensions: tuple[ExtensionKept, ...] = ()
     handed_over: bool = False
+    awaited_until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Head:
     aborted: bool = False
     remarks: tuple[str, ...] = ()
     submitted_by: str = ""
+    submission: str = ""
 
 
 @dataclass(frozen=True)

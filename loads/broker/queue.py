@@ -84,7 +84,7 @@ class Queue:
             queue = QueueView(place, len(waiting), idle)
             if run.queue != queue:
                 run.queue = queue
-                self._runs.publish(run)
+                self._book.publish(run)
 
 
 def _held(run: Run, waiting: list[Run]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loads.broker.actions import KeyGone, ToAgent
 from loads.broker.book import Book
+from loads.broker.endings import Endings
 from loads.broker.runs import Runs
 from loads.broker.state import Agent, Run
 from loads.protocol import messages as m
@@ -14,9 +15,10 @@ from loads.protocol.liveness import Liveness
 class Registry:
     """Keeps track of the agents, and tells the runs when one is gone."""
 
-    def __init__(self, book: Book, runs: Runs) -> None:
+    def __init__(self, book: Book, runs: Runs, endings: Endings) -> None:
         self._book = book
         self._runs = runs
+        self._endings = endings
         self._at: dict[bytes, Agent] = {}
         self._ticked_at = 0.0
 
@@ -44,7 +46,7 @@ class Registry:
             self._forget(known)
             missing = None if message.run_id else self._runs.missing_its_plan(known)
             if known.run_id != message.run_id and missing is None:
-                self._runs.lose(known, "was restarted")
+                self._endings.lose(known, "was restarted")
         agent = self._enter(peer, message)
         run = self._runs.resumable(agent)
         if run is not None:
@@ -98,7 +100,7 @@ class Registry:
     def take_leave(self, agent: Agent, message: m.Bye) -> None:
         """An agent leaves of its own will."""
         self._forget(agent)
-        self._runs.lose(agent, f"left: {message.reason}" if message.reason else "left")
+        self._endings.lose(agent, f"left: {message.reason}" if message.reason else "left")
         self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
 
     def send_away(self, event: KeyGone) -> None:
@@ -107,7 +109,7 @@ class Registry:
             self._forget(agent)
             self.refuse(agent.peer, event.reason, event.hint)
             self._book.log("warning", f"Agent {agent.agent_id} was sent away: {event.reason}")
-            self._runs.lose(agent, "was sent away, as its key is good no longer")
+            self._endings.lose(agent, "was sent away, as its key is good no longer")
 
     def tick(self) -> None:
         """Give up those that are silent for too long, and let the others know that we are here.
@@ -130,7 +132,7 @@ class Registry:
             book.log("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
             # it may only be out of reach: it keeps up its load for so long, and then says so
             back_until = agent.liveness.heard + agent.orphan_timeout + 3 * self._rhythm[0]
-            self._runs.lose(agent, f"was silent for {silence:.0f} s", back_until)
+            self._endings.lose(agent, f"was silent for {silence:.0f} s", back_until)
         elif agent.liveness.is_due(book.now):
             book.tell(agent, m.Heartbeat())
 

@@ -123,7 +123,8 @@ class Run:
     In a run that was restored, ``awaited`` are the agents that have not come back, and until when
     they are waited for, ``unheard`` the workers that have not reported since.
 
-    ``observers`` are to be told of the end; they are never stored.
+    ``observers`` are to be told of the end; they are never stored.  ``submission`` is what the
+    client that asked for the run called that.
     """
 
     run_id: str
@@ -162,6 +163,7 @@ class Run:
     remarks: list[str] = field(default_factory=list)
     observers: tuple[Wish, ...] = ()
     submitted_by: str = ""
+    submission: str = ""
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""

@@ -337,7 +337,8 @@ class Submit(Message):
 
     ``patience`` is how many seconds the run may wait in the queue for them, 0 for not at all, nil
     for as long as it takes.  ``on`` names the agents that it is to run on; then it never waits.
-    ``observers`` are to be told of the end.
+    ``observers`` are to be told of the end.  ``submission`` is an identifier of the client's own:
+    what is said again with the same one is still one run.
     """
 
     request: int
@@ -347,9 +348,12 @@ class Submit(Message):
     patience: float | None = 0.0
     on: tuple[str, ...] = ()
     observers: tuple[Wish, ...] = ()
+    submission: str = ""
 
     def __post_init__(self) -> None:
         limits.check_ids(self.digest, *self.on)
+        if self.submission:
+            limits.check_ids(self.submission)
         limits.check_lasting(self.plan)
         limits.check_seconds(self.patience or 0.0)
         if self.on and len(set(self.on)) != self.plan.agents:

@@ -30,6 +30,7 @@ MAX_MESSAGE = MAX_BUNDLE + (16 << 20)
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 QUEUE = 10_000  #: messages that may wait for one peer, unless less is said
 REQUESTS = 100  #: requests of a client, or answers to it, that may wait
+UPDATES = 1_000  #: likewise of a run, for a console: it asks for the whole when it misses some
 REOPEN_MS = 1_000  #: how long a port may take to be free again
 
 # A socket for both versions of IP shows an IPv4 address as one of IPv6 (RFC 4291, section 2.5.5.2).
@@ -275,7 +276,7 @@ class Publisher(Socket):
     """Sends updates of runs to whoever follows them."""
 
     def __init__(self, lock: Lock | None = None) -> None:
-        super().__init__(zmq.PUB)
+        super().__init__(zmq.PUB, UPDATES)
         self._lock = lock
         if lock is not None:
             lock.apply(self._socket)
@@ -294,7 +295,7 @@ class Publisher(Socket):
         monitor.raw.poll(REOPEN_MS)  # until its port is free
         monitor.close()
         self._socket.close(0)
-        self._socket = _make(zmq.PUB)
+        self._socket = _make(zmq.PUB, UPDATES)
         if self._lock is not None:
             self._lock.apply(self._socket)
         self.bind(endpoint)

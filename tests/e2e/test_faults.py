@@ -120,6 +120,29 @@ def test_what_an_agent_that_leaves_had_left_is_done_by_the_others(
     assert is_exact(result, target)
 
 
+def test_what_a_killed_worker_had_left_is_done_by_the_other_agent(
+    stage: Stage, target: Target
+) -> None:
+    """Its agent lives, and tells all but what was under way; it goes on with its other worker."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 2, workers=2)
+    runner = cluster.start(
+        *("test_site", "-u", USERS, "--hits", 300, "--on-agent-loss", "redistribute"),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    victim, other = cluster.agents
+    os.kill(victim.workers[0], signal.SIGKILL)
+    other.says("taking over 1 agent x ")
+    result = runner.wait()
+    assert result.tests["success"] == result.hits == 2 * USERS * 300
+    unknown = sum(agent["unknown"] for agent in result.summary["agents"])
+    assert result.hits <= target.hits <= result.hits + unknown
+    assert unknown <= USERS // 2, "no more than one request of each of its users"
+    assert result.code == (4 if unknown else 0)
+    assert any(f"-{victim.pid}-" in w and " went to " in w for w in result.summary["warnings"])
+
+
 def test_users_of_a_lost_agent_are_taken_over_for_the_time_that_is_left(
     stage: Stage, target: Target
 ) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from loads.client import BrokerClient
 from loads.clock import SystemClock
-from loads.errors import LoadsError
+from loads.errors import BrokerUnreachable, LoadsError
 from loads.metrics.summary import RunView
+from loads.plan import RunPlan
+from loads.protocol import messages as m
 from tests.e2e.cluster import SITE, Cluster, Runner, site
 from tests.e2e.stage import Stage
 from tests.e2e.targets import Target
@@ -116,6 +118,49 @@ def test_a_broker_that_is_killed_while_agents_prepare(stage: Stage, target: Targ
     assert result.hits == target.hits == 40
 
 
+@pytest.mark.parametrize("asked", ["before", "after"])
+def test_a_broker_that_is_killed_while_a_load_is_handed_over(
+    stage: Stage, target: Target, asked: str
+) -> None:
+    """An agent leaves, and the broker dies before or after the other has been asked to take over.
+
+    All that was done is known, and so every test that was planned is done, and none of them twice.
+    """
+    waiting = f"""
+    import os, time
+
+    while os.path.exists({str(stage.root / "wait")!r}):
+        time.sleep(0.01)
+    """
+    stage.write("test_site.py", waiting + site("/slow/0.01"))
+    cluster = Cluster(stage, 2)
+    runner = cluster.start(
+        *("test_site", "-u", USERS, "--hits", 100, "--on-agent-loss", "redistribute"),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    run_id = the_run(cluster)
+    (stage.root / "wait").touch()
+    leaving, taking = cluster.agents
+    if asked == "before":
+        taking.signal(signal.SIGSTOP)  # it never reads what this broker asks
+    assert leaving.terminate() == 0
+    cluster.broker.says(" went to ")
+    if asked == "after":
+        taking.says("taking over 1 agent x ")
+        until(lambda: len(taking.workers) == 2, "the worker that is to take over")
+    restart(cluster)
+    taking.signal(signal.SIGCONT)
+    cluster.broker.says(f"Run {run_id} goes on, running")
+    taking.says("The broker is back; the run goes on")
+    (stage.root / "wait").unlink()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.summary["status"] == "finished"
+    assert result.tests["success"] == 2 * USERS * 100
+    assert result.hits == target.hits, "with those that were cut when the agent left"
+
+
 def test_a_broker_that_is_killed_while_a_run_is_stopped(stage: Stage, target: Target) -> None:
     """Requests wait at a gate when the run is stopped, and pass it when the broker is back."""
     stage.write("test_gate.py", site("/gate"))
@@ -156,6 +201,39 @@ def test_runs_that_wait_for_agents_go_on_waiting(stage: Stage, target: Target) -
     assert target.hits == 180
     starts = [result.summary["started"] for result in results]
     assert starts == sorted(starts)
+
+
+def test_a_plan_that_was_submitted_to_a_broker_that_died_is_run_once(
+    stage: Stage, target: Target
+) -> None:
+    """Submitted to a broker that is stopped, once it goes on, and to the next: one run each."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, 0)
+    options = ("test_site", "-a", 1, "-u", 2, "--hits", 10, "--wait-for-agents")
+    cluster.broker.signal(signal.SIGSTOP)
+    runner = Runner(stage, *options, "--server-url", target.url)
+    with BrokerClient(cluster.frontend, SystemClock(), timeout=0.5) as client:
+        plan = RunPlan("test_site.TestSite.test_home", agents=1)
+
+        def question(number: int) -> m.Request:
+            return m.Submit(number, plan, "digest", b"", None, submission="mine")
+
+        for _ in range(3):
+            with pytest.raises(BrokerUnreachable):
+                client.ask(question, m.Accepted)
+        cluster.broker.signal(signal.SIGCONT)
+        cluster.broker.says("waits for agents", 2)
+        known = {row.run_id for row in client.runs()}
+        restart(cluster)
+        cluster.broker.says("goes on, queued", 2)
+        again = client.ask(question, m.Accepted).run_id
+        assert again in known
+        assert {row.run_id for row in client.runs()} == known
+        client.stop(again, 0.0)
+    cluster.start_agent()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 20
 
 
 def test_runs_that_have_ended_are_there_after_a_restart(stage: Stage, target: Target) -> None:

@@ -149,16 +149,17 @@ def test_nothing_is_kept_where_that_is_asked_for(stage: Stage, target: Target) -
     assert result.hits == target.hits == 10
     restart(cluster)
     cluster.broker.says("kept in memory: 0 have ended, 0 go on")
-    assert not (stage.root / "config" / "loads").exists()
+    assert not (stage.home / "broker.db").exists()
 
 
 def test_the_database_is_in_the_home_and_private(stage: Stage) -> None:
     cluster = Cluster(stage, agents=0)
-    database = stage.root / "config" / "loads" / "broker.db"
+    database = stage.home / "broker.db"
     assert f"{database.parent.stat().st_mode:o}"[-3:] == "700"
     assert f"{database.stat().st_mode:o}"[-3:] == "600"
     assert cluster.broker.terminate() == 0
-    assert [path.name for path in database.parent.iterdir()] == ["broker.db"]
+    left = {path.name: f"{path.stat().st_mode:o}"[-3:] for path in database.parent.iterdir()}
+    assert left == {"broker.db": "600", "audit.log": "600"}, "and nothing of it is open any more"
 
 
 def test_runs_that_ended_long_ago_are_removed(stage: Stage, target: Target) -> None:

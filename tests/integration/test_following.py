@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from loads.bundle import Bundle
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.errors import BrokerRefused, BrokerUnreachable, ExitCode, LoadsError, NotEnoughAgents
@@ -151,3 +152,19 @@ def test_a_run_that_has_ended_is_shown_at_once(short: Path, status: str) -> None
     view, seen = followed(short, lambda q, n: snapshot(q, over))
     assert view == over
     assert seen.finished == [over]
+
+
+def test_a_plan_is_submitted_again_as_the_same_one(short: Path) -> None:
+    """The first answer is lost; the broker can tell that the second question is no other."""
+    questions: list[m.Submit] = []
+
+    def answer(question: m.Request) -> list[list[bytes]]:
+        assert isinstance(question, m.Submit)
+        questions.append(question)
+        run_id = f"r{len({asked.submission for asked in questions})}"
+        return [] if len(questions) == 1 else [encode(m.Accepted(question.request, run_id))]
+
+    with frontend(short, answer) as endpoint, BrokerClient(endpoint, SystemClock(), 1.0) as client:
+        assert client.submit(PLAN, Bundle(b"", "digest")) == "r1"
+        assert client.submit(PLAN, Bundle(b"", "digest")) == "r2", "one more run is wanted"
+    assert len(questions) >= 3

@@ -170,6 +170,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
             60.0,
             ("box-1", "box-2"),
             (m.Wish("irc", (("channel", "#loads"),)),),
+            "submission-1",
         ),
         m.StopRun(3, RUN, 30.0),
         m.GetRun(4, RUN),

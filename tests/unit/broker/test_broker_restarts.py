@@ -10,7 +10,16 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from loads.broker import documents as d
-from loads.broker.actions import Removed, StorageFailed, StorageWorks, Store, Tick
+from loads.broker.actions import (
+    FromClient,
+    Removed,
+    StorageFailed,
+    StorageWorks,
+    Store,
+    Tick,
+    ToAgent,
+    ToClient,
+)
 from loads.broker.state import Run
 from loads.ledger import Ledger
 from loads.metrics.history import History
@@ -19,8 +28,10 @@ from loads.plan import ON_AGENT_LOSS
 from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
 from loads.protocol.dialogue import State
+from loads.protocol.roles import Role, Who
 from loads.storage.base import ForgetRun, SavePart, SaveRun
 from tests.unit.broker.scene import (
+    CLIENT,
     Scene,
     acknowledge,
     hits,
@@ -59,6 +70,7 @@ def essence(run: Run) -> tuple:
             "open" if not part.is_over else part.state,
             part.extensions,
             part.handed_over,
+            part.awaited_until if part.is_over else 0.0,
         )
         for part in run.parts.values()
     }
@@ -294,6 +306,79 @@ def test_the_patience_of_a_run_goes_on_while_there_is_no_broker():
     assert scene.core.runs["w1"].state == "queued"
     scene.passes(2)
     assert scene.core.runs["w1"].error_code == 6
+
+
+def test_a_lost_agent_is_awaited_as_long_as_without_the_restart():
+    scene = Scene(orphan_timeout=30.0)  # so long agents keep up their load without a broker
+    scene.runs("a", "b")
+    scene.passes(11, "b")
+    scene.ends("b")
+    scene.restarts()
+    scene.reconnects("b")  # which was released before
+    run = scene.core.runs["r1"]
+    scene.passes(10, "b")
+    assert run.state == "running"
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"), report("a/0", 1, 7))
+    scene.ends("a")
+    assert (run.status, run.ledger.total.hits) == ("finished", 7)
+
+
+def test_and_no_longer():
+    scene = Scene(orphan_timeout=30.0)
+    scene.runs("a", "b")
+    scene.passes(11, "b")
+    scene.ends("b")
+    scene.restarts()
+    scene.reconnects("b")
+    scene.passes(20, "b")
+    assert scene.core.runs["r1"].state == "running"
+    scene.passes(3, "b")
+    assert scene.core.runs["r1"].status == "incomplete"
+
+
+# -- plans that are submitted again --------------------------------------------------------------
+
+
+def accepted(actions: list) -> str:
+    """The run that a submission was answered with."""
+    (reply,) = (a.message for a in actions if isinstance(a, ToClient))
+    return reply.run_id
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("state", ["queued", "preparing", "running", "ended"])
+def test_a_plan_that_is_submitted_again_is_the_same_run(state, restarted):
+    """The client has had no answer, and cannot know whether the broker had the question."""
+    scene = Scene()
+    asked = replace(submit(plan(), patience=None), submission="mine")
+    if state != "queued":
+        scene.registers("a")
+    assert accepted(scene.asks(asked, "r1")) == "r1"
+    if state in ("running", "ended"):
+        scene.says("a", ready("a"))
+    if state == "ended":
+        scene.ends("a")
+    assert scene.core.runs["r1"].state == state
+    if restarted:
+        scene.restarts()
+    again = scene.asks(replace(asked, request=2), "r2")
+    assert [action for action in again if isinstance(action, ToClient | ToAgent)] == [
+        ToClient(CLIENT, m.Accepted(2, "r1"))
+    ]
+    assert "r2" not in scene.core.runs
+
+
+def test_plans_of_others_and_those_without_a_name_are_other_runs():
+    scene = Scene()
+    named = replace(submit(plan(), patience=None), submission="mine")
+    for run_id in ("r1", "r2"):
+        assert accepted(scene.asks(submit(plan(), patience=None), run_id)) == run_id
+    for number, who in enumerate((Who("anne", Role.RUNNER), Who("ben", Role.RUNNER)), 3):
+        said = scene.feed(FromClient(CLIENT, named, f"r{number}", who))
+        assert accepted(said) == f"r{number}"
+    other = replace(named, submission="other")
+    assert accepted(scene.asks(other, "r5")) == "r5"
 
 
 # -- runs that have ended ------------------------------------------------------------------------
