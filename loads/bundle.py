@@ -12,6 +12,7 @@ import glob
 import hashlib
 import io
 import os
+import shutil
 import stat
 import zipfile
 import zlib
@@ -228,6 +229,36 @@ def unpack(data: bytes, digest: str, directory: Path) -> None:
         raise BundleError(f"The bundle is damaged: {error}.") from error
     except OSError as error:
         raise BundleError(f"The test's files cannot be written: {error}.") from error
+
+
+def copy_to(place: Path, directory: Path) -> None:
+    """Copy what is below ``directory`` to ``place``, which is made if it is not there.
+
+    Each file appears there as a whole, because others may run the same test in the same place.
+    Raises :class:`BundleError` when that is not possible, or when ``place`` is somebody else's, who
+    could have laid links out of it.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if place.stat().st_uid != os.geteuid():
+            raise BundleError(
+                f"{place} belongs to somebody else.", "Name another directory with --test-dir."
+            )
+        for path in directory.rglob("*"):
+            if path.is_file():
+                _copy_whole(path, place / path.relative_to(directory))
+    except OSError as error:
+        raise BundleError(
+            f"The test's files cannot be copied to {place}: {error}.",
+            "Name another directory with --test-dir.",
+        ) from error
+
+
+def _copy_whole(path: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.with_name(f"{place.name}.{os.getpid()}")
+    shutil.copy2(path, draft)
+    draft.replace(place)
 
 
 def _check(members: list[zipfile.ZipInfo]) -> None:

@@ -56,7 +56,7 @@ class Child:
                 stdin=None if foreground else subprocess.DEVNULL,
                 stdout=None if foreground else sys.stderr.fileno(),  # ours is for results
                 pass_fds=(commands_out, events_in, self.memory.fd),
-                cwd=made.root,
+                cwd=made.plan.test_dir or made.root,
                 env={**_environment(made, libraries), **made.plan.env},
                 start_new_session=not foreground,  # Ctrl-C is the supervisor's to handle
             )

@@ -65,6 +65,9 @@ class RunPlan:
     ``left``
         Where the plan is what is left of another one: for each group, how many tests its users run
         between them, as evenly as can be, or how many seconds it lasts.
+    ``test_dir``
+        The absolute path of the directory that agents make, copy the test's files to and run it in;
+        empty is one of their own.
     """
 
     target: str
@@ -84,6 +87,7 @@ class RunPlan:
     on_agent_loss: str = "continue"
     left: tuple[float, ...] = ()
     test_runner: str = ""
+    test_dir: str = ""
 
     def __post_init__(self) -> None:
         if not self.target.strip():
@@ -114,6 +118,10 @@ class RunPlan:
                 f"There is no --url-names {self.url_names}.", f"One of: {', '.join(URL_NAMES)}."
             )
         self._check_loss()
+        if self.test_dir and (
+            not PurePosixPath(self.test_dir).is_absolute() or "\0" in self.test_dir
+        ):
+            raise PlanError(f"{self.test_dir!r} is no absolute path of a directory.")
         for path in self.paths:
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise PlanError(f"{path!r} is outside of the test's own directory.")

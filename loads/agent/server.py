@@ -40,7 +40,7 @@ from loads.agent.actions import (
 )
 from loads.agent.core import Core, Settings
 from loads.agent.dependencies import Installation
-from loads.bundle import unpack
+from loads.bundle import copy_to, unpack
 from loads.clock import Clock
 from loads.errors import BrokerUnreachable, ExitCode, LoadsError, RemoteProtocolError
 from loads.plan import RunPlan
@@ -234,6 +234,8 @@ class Server:
             # the process id in its name tells a later agent whether this one is still there
             self._scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
             unpack(action.bundle, action.digest, Path(self._scratch))
+            if action.plan.test_dir:
+                copy_to(Path(action.plan.test_dir), Path(self._scratch))
             self._plan, self._run_id = action.plan, action.run_id
             self._installing = Installation(action.plan.python_deps, Path(self._scratch))
         except LoadsError as error:

@@ -97,7 +97,8 @@ _WHAT = section(
     option("--config", metavar="PATH", help="File with options: INI, or TOML if it ends in .toml."
            "  [default: loads.toml, or [tool.loads] in pyproject.toml]"),
     option("--test-dir", metavar="DIR", default=".", show_default=True,
-           help="The directory that the test is imported from."),
+           help="The directory that the test is imported from; or, for a test that is here, an "
+           "absolute path where agents are to put and run it."),
     option("--server-url", metavar="URL", help="What self.server_url is in the test."),
     option("--env", multiple=True, metavar="NAME[=VALUE]",
            help="Variable for the test, by default with its value from here.  [repeatable]"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from loads.cli.options import FOREVER, observers, registry
 from loads.config import Configuration, Source
-from loads.errors import UsageError
+from loads.errors import TargetError, UsageError
 from loads.outputs.base import Output
 from loads.plan import RunPlan, parse_cycle, parse_duration, split_command
 from loads.plugins import Plugins
@@ -38,9 +39,11 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]")
 
 def find_test(settings: Configuration) -> Target:
     """What is to be run.  Raises :class:`UsageError` when there is no such thing."""
-    root = settings.read("test-dir", _directory) or Path.cwd()
     find = find_program if settings.text("test-runner") else find_target
-    target = settings.read("fqn", partial(find, directory=root))
+    target = _found_here(settings, find)
+    if target is None:
+        root = settings.read("test-dir", _directory) or Path.cwd()
+        target = settings.read("fqn", partial(find, directory=root))
     if target is None:
         raise UsageError(
             "There is no test to run.",
@@ -48,6 +51,29 @@ def find_test(settings: Configuration) -> Target:
             "or as fqn in a configuration file.",
         )
     return target
+
+
+def _found_here(settings: Configuration, find: Callable[[str, Path], Target]) -> Target | None:
+    """The test, if it is here and ``--test-dir`` names where agents run it, as in Loads 1."""
+    if _place_elsewhere(settings) is None or not settings.text("fqn"):
+        return None
+    with contextlib.suppress(TargetError):  # then it is looked for in that directory
+        target = find(settings.text("fqn"), Path.cwd())
+        return None if target.installed else target
+    return None
+
+
+def _place_elsewhere(settings: Configuration) -> Path | None:
+    """The directory of ``--test-dir``, unless it is below the working directory or above it."""
+    here, place = Path.cwd(), Path(settings.text("test-dir")).absolute()
+    return None if place.is_relative_to(here) or here.is_relative_to(place) else place
+
+
+def _place_on_agents(settings: Configuration, target: Target) -> str:
+    """Where agents run the test; empty where they choose that themselves."""
+    place = _place_elsewhere(settings)
+    is_there = place is None or target.project.resolve().is_relative_to(place.resolve())
+    return "" if is_there else str(place)
 
 
 def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str]) -> RunPlan:
@@ -88,6 +114,7 @@ def make_plan(settings: Configuration, target: Target, environ: Mapping[str, str
         patching=not settings.flag("no-patching"),
         resolve_once=not settings.flag("no-dns-resolve"),
         test_runner=runner,
+        test_dir=_place_on_agents(settings, target) if agents else "",
         config={k: v for k, v in (_told(settings, target, agents) | numbers).items() if v},
     )
 

@@ -18,7 +18,9 @@ _REFERENCE = re.compile(r"(\$?)\$\{([^{}\n]+)\}")
 #: Sections of an INI file that hold options as well: ``channel`` in ``[observer-irc]`` is
 #: ``observer-irc-channel``.
 _PREFIXES = ("observer", "output")
-_NO_DEFAULT_SECTION = "\n"  # a name that no section can have: [DEFAULT] is a section like others
+_NO_DEFAULT_SECTION = "\n"  # a name that no section can have: what is in [DEFAULT] is for us only
+_OURS = ("DEFAULT", "loads")
+_OTHERS = ("extends", "overrides")  #: keys of [DEFAULT] that name files: beneath this one, above it
 _TABLES = ("env",)  #: options that may be written as a table, so also as one at the top level
 
 
@@ -88,6 +90,44 @@ def _read_text(path: Path, label: str) -> str:
 
 
 def _read_ini(path: Path, label: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    parser = _parse_ini(path, label)
+    if not parser.has_section("loads"):
+        raise UsageError(
+            f"{label} has no [loads] section.", "Write [loads] on a line above the options."
+        )
+    values = _section_values(parser, path, environ)
+    beneath, above = (_read_other(parser, key, path, environ) for key in _OTHERS)
+    return _over(_over(beneath, values), above)
+
+
+def _over(lower: Mapping[str, str], upper: Mapping[str, str]) -> dict[str, str]:
+    """The values of both; ``upper`` counts where they name the same, however it is spelled."""
+    named = {key.replace("-", "_") for key in upper}
+    return {k: v for k, v in lower.items() if k.replace("-", "_") not in named} | dict(upper)
+
+
+def _read_other(
+    parser: configparser.RawConfigParser, key: str, path: Path, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The values of the file that ``[DEFAULT]`` names; found from where it is, or else from here.
+
+    That file's own ``[DEFAULT]`` names no further ones.
+    """
+    text = parser.get("DEFAULT", key, fallback="").strip()
+    if not text:
+        return {}
+    named = _unquoted(_expanded(text, _known(path, environ)))
+    beside = path.parent / named
+    other = beside if beside.is_file() else Path(named)
+    if not other.is_file():
+        raise UsageError(
+            f"{path.name}: {key} = {shown(named)}: there is no such file.",
+            "It is looked for beside that file, and in the current directory.",
+        )
+    return _section_values(_parse_ini(other, named), other, environ)
+
+
+def _parse_ini(path: Path, label: str) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(default_section=_NO_DEFAULT_SECTION)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:
@@ -98,21 +138,30 @@ def _read_ini(path: Path, label: str, environ: Mapping[str, str]) -> dict[str, A
         raise UsageError(
             f"{label}{at}: {what}.", "A line is a [section], name = value, or # a comment."
         ) from error
-    if not parser.has_section("loads"):
-        raise UsageError(
-            f"{label} has no [loads] section.", "Write [loads] on a line above the options."
-        )
+    return parser
+
+
+def _section_values(
+    parser: configparser.RawConfigParser, path: Path, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """What the sections that are ours hold.  As in Loads 1, ``[DEFAULT]`` is one of them."""
     given = {
         f"{section}-{key}": value
         for section in parser.sections()
         if section.replace("_", "-").partition("-")[0] in _PREFIXES
         for key, value in parser.items(section)
     }
-    known = {**environ, "HERE": str(path.parent)}
+    default, own = (dict(parser.items(name)) if parser.has_section(name) else {} for name in _OURS)
+    default = {key: value for key, value in default.items() if key not in _OTHERS}
+    known = _known(path, environ)
     return {
         key: _unquoted(_expanded(value, known))
-        for key, value in (given | dict(parser.items("loads"))).items()
+        for key, value in (given | _over(default, own)).items()
     }
+
+
+def _known(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    return {**environ, "HERE": str(path.parent)}
 
 
 def _expanded(value: str, known: Mapping[str, str]) -> str:

@@ -186,7 +186,7 @@ class Programs:
         try:
             process = subprocess.Popen(
                 self._command,
-                cwd=self._job.root,
+                cwd=self._job.plan.test_dir or self._job.root,
                 env={**inherited, **told},
                 stdin=subprocess.DEVNULL,
                 stdout=None if self._job.verbose else subprocess.DEVNULL,

@@ -113,6 +113,38 @@ def test_a_certificate_that_is_not_trusted_is_a_failed_connection(stage: Stage) 
     assert failure["type"] == "SSLCertVerificationError"
 
 
+def test_a_certificate_that_is_not_trusted_is_told_from_other_failures(stage: Stage) -> None:
+    """Of hits too, whether they go over our connections or through Requests itself."""
+    server = Server(stage)
+    stage.write(
+        "test_pages.py",
+        """
+        import os
+        import requests
+        from loads.case import TestCase
+
+        class TestPages(TestCase):
+            def test_session(self):
+                self.session.get(self.server_url + "/a", verify=os.environ["CERTIFICATES"])
+
+            def test_stream(self):
+                with self.session.get(self.server_url + "/b", stream=True):
+                    pass
+
+            def test_plain(self):
+                requests.get(self.server_url + "/c", verify=os.environ["CERTIFICATES"])
+        """,
+    )
+    options = ("-u", 2, "--hits", 3, "--server-url", server.url.replace("wss:", "https:"))
+    result = run(stage, "test_pages", *options, "--env", f"CERTIFICATES={server.other}")
+    assert result.code == 1
+    assert result.tests["errors"] == 6
+    assert [(url["hits"], url["status"]) for url in result.summary["urls"]] == [
+        (2, {"tls": 2}) for _ in "abc"
+    ]
+    assert {failure["type"] for failure in result.summary["failures"]} == {"SSLError"}
+
+
 def test_a_silent_peer_is_given_up(stage: Stage) -> None:
     """It takes the connection and never says a word; a client may set another time than 30 s."""
     with socket.socket() as silent:

@@ -146,3 +146,52 @@ def test_a_variable_that_is_not_set_is_a_mistake(
     runner = Runner(shared_stage, *options)
     assert runner.process.wait() == 2
     assert "--env NO_SUCH_VARIABLE: there is no such variable here." in runner.process.err
+
+
+def test_the_file_of_the_documentation(stage: Stage, tmp_path: Path) -> None:
+    """Agents make the directory, put the files there, and run the test in it, all of them at once.
+
+    The run is detached, as the file says; its result is the broker's.
+    """
+    place = tmp_path / "new" / "tests"
+    stage.write("pushtest/words.txt", "apple plum")
+    stage.write(
+        "example.py",
+        """
+        import os
+        from loads.case import TestCase
+
+        class TestWebSite(TestCase):
+            def test_something(self):
+                self.assertEqual(os.getcwd(), self.config["test_dir"])
+                with open("pushtest/words.txt") as words:
+                    self.incr_counter("words", len(words.read().split()))
+                with open(self.config["config"]) as file:
+                    self.assertIn("pushtest", file.read())
+        """,
+    )
+    stage.write(
+        "config.ini",
+        f"""
+        [loads]
+        fqn = example.TestWebSite.test_something
+        agents = 2
+
+        include_file = *.py
+                    pushtest
+
+        test_dir = {place}
+        users = 5
+        hits = 2
+        detach = True
+        """,
+    )
+    Cluster(stage, agents=2)
+    for _ in range(2):  # the second time, all is there already
+        left = stage.start("runner", "loads-runner", "--config", "config.ini", "--quiet")
+        assert left.wait() == 0, left.err
+        result = Runner(stage, "--attach", left.out.strip()).wait()
+        assert result.code == 0, result.err
+        assert result.summary["counters"] == {"words": 2 * 5 * 2 * 2}
+        assert result.tests["success"] == 2 * 5 * 2
+        assert (place / "pushtest" / "words.txt").read_text() == "apple plum"

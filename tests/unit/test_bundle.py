@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loads import bundle
-from loads.bundle import Bundle, digest_of, pack, unpack
+from loads.bundle import Bundle, copy_to, digest_of, pack, unpack
 from loads.errors import BundleError
 
 few = settings(max_examples=20, deadline=None, database=None)
@@ -323,3 +323,39 @@ def test_a_password_is_not_asked_for(tmp_path: Path) -> None:
 
 def test_bundles_are_values() -> None:
     assert Bundle(b"a", "1") == Bundle(b"a", "1")
+
+
+def test_files_are_copied_to_a_place_that_is_made(tmp_path: Path) -> None:
+    """With their modes; what else is there stays, and so do what links there point to."""
+    source, place = tmp_path / "source", tmp_path / "new" / "place"
+    (source / "data").mkdir(parents=True)
+    (source / "data" / "run.sh").write_text("one")
+    (source / "data" / "run.sh").chmod(0o750)
+    copy_to(place, source)
+    (place / "other").write_text("mine")
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    (place / "data" / "run.sh").unlink()
+    (place / "data" / "run.sh").symlink_to(kept)
+    copy_to(place, source)
+    found = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
+    assert found == {"data/run.sh", "other"}
+    assert (place / "data" / "run.sh").read_text() == "one"
+    assert stat.S_IMODE((place / "data" / "run.sh").lstat().st_mode) == 0o750
+    assert kept.read_text() == "kept"
+
+
+def test_files_are_not_copied_to_what_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match=r"cannot be copied to .*/file/place: "):
+        copy_to(tmp_path / "file" / "place", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has directories of somebody else's")
+def test_files_are_not_copied_to_somebody_elses_directory(tmp_path: Path) -> None:
+    place = tmp_path / "theirs"
+    place.mkdir()
+    os.chown(place, 12345, 12345)
+    (tmp_path / "source").mkdir()
+    with pytest.raises(BundleError, match="belongs to somebody else"):
+        copy_to(place, tmp_path / "source")

@@ -491,3 +491,32 @@ def test_sections_of_outputs_and_observers_hold_their_options(tmp_path: Path) ->
         "output_json-filename": "b",
         "output_json_filename": "a",
     }
+
+
+def test_files_that_an_ini_file_extends(tmp_path: Path) -> None:
+    """What is beneath fills gaps, what is above replaces, and spelling makes no difference."""
+    (tmp_path / "common.ini").write_text(
+        "[DEFAULT]\nextends = nothing.ini\nshop = books\n"
+        "[loads]\nusers = 1\ninclude-file = a\nagents = 1\n[observer-irc]\nnick = loads\n"
+    )
+    (tmp_path / "mine.ini").write_text("[loads]\nagents = 9\nhits = 7\n")
+    (tmp_path / "loads.ini").write_text(
+        "[DEFAULT]\nextends = ${HERE}/common.ini\noverrides = ${WHO}.ini\nusers = 2\nquiet = true\n"
+        "[loads]\ninclude_file = b\nquiet = false\nagents = 3\nextends = kept\n"
+    )
+    assert read_file(tmp_path / "loads.ini", environ={"WHO": "mine"}).values == {
+        "shop": "books",
+        "users": "2",
+        "include_file": "b",
+        "quiet": "false",
+        "agents": "9",
+        "hits": "7",
+        "observer-irc-nick": "loads",
+        "extends": "kept",
+    }
+
+
+def test_a_file_to_extend_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loads.ini").write_text("[DEFAULT]\nextends = gone.ini\n[loads]\n")
+    with pytest.raises(UsageError, match=r"^loads\.ini: extends = gone\.ini: there is no"):
+        read_file(tmp_path / "loads.ini")

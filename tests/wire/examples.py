@@ -35,6 +35,7 @@ def _plan() -> RunPlan:
         resolve_once=False,
         on_agent_loss="abort",
         test_runner="./run.js {test}",
+        test_dir="/tmp/tests",
     )
 
 

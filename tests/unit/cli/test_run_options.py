@@ -390,3 +390,36 @@ def test_a_server_url_without_a_scheme_is_refused_at_once(here: Path, url: str, 
     assert result.exit_code == 2
     assert f"--server-url {url} is no URL" in result.stderr
     assert meant in result.stderr
+
+
+# -- where a test is, and where it runs ------------------------------------------------------------
+
+
+def test_a_directory_elsewhere_is_where_agents_run_the_test(here: Path) -> None:
+    """As in Loads 1; also when it is there already, with a copy of the test."""
+    place = here.parent / "place"
+    for _ in range(2):
+        assert planned(f"{TEST} -a 2 --test-dir {place}").test_dir == str(place)
+        assert planned(f"{TEST} --test-dir {place}").test_dir == "", "here it runs where it is"
+        place.mkdir(exist_ok=True)
+        (place / "test_shop.py").write_text("raise RuntimeError('stale')")
+
+
+@pytest.mark.parametrize("line", ["--test-dir . -a 1", "-a 1", "--test-dir sub -a 1"])
+def test_a_directory_of_the_project_is_where_the_test_is(here: Path, line: str) -> None:
+    (here / "sub").mkdir()
+    (here / "sub" / "test_shop.py").write_text((here / "test_shop.py").read_text())
+    settings = gathered(f"{TEST} {line}")
+    target = planning.find_test(settings)
+    assert target.project == (here / "sub" if "sub" in line else here)
+    assert planning.make_plan(settings, target, {}).test_dir == ""
+
+
+def test_a_test_that_is_only_in_a_directory_elsewhere_is_found_there(here: Path) -> None:
+    place = here.parent / "other"
+    place.mkdir()
+    (place / "test_there.py").write_text("def test_it(): ...\n")
+    settings = gathered(f"test_there.test_it -a 1 --test-dir {place}")
+    target = planning.find_test(settings)
+    assert target.project == place
+    assert planning.make_plan(settings, target, {}).test_dir == ""
