@@ -225,7 +225,13 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         for e in part.extensions
     )
     return d.PartKept(
-        part.agent_id, part.host, part.state, part.workers, extensions, part.handed_over
+        part.agent_id,
+        part.host,
+        part.state,
+        part.workers,
+        extensions,
+        part.handed_over,
+        part.key,
     )
 
 
@@ -241,6 +247,7 @@ def _part(kept: d.PartKept, epoch: float) -> Part:
         kept.workers,
         extensions=extensions,
         handed_over=kept.handed_over,
+        key=kept.key,
     )
 
 

@@ -42,6 +42,7 @@ class PartKept:
     workers: tuple[str, ...]
     extensions: tuple[ExtensionKept, ...] = ()
     handed_over: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True)
