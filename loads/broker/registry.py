@@ -33,8 +33,10 @@ class Registry:
     def register(self, peer: bytes, message: m.Register) -> None:
         """An agent that is new, or one that comes back and may be in the middle of a run."""
         book = self._book
-        known = book.agents.get(message.agent_id)
-        if known is not None and known.key != book.who.name:
+        known, key = book.agents.get(message.agent_id), book.who.name
+        if (known is not None and known.key != key) or self._runs.is_awaited_of_another(
+            message.agent_id, key
+        ):
             self.refuse(peer, f"Another key's agent is called {message.agent_id}.", "")
             return
         if known is not None and known.greeting and known.is_repeated_by(peer, message):
@@ -55,8 +57,8 @@ class Registry:
         self._greet(agent, m.Welcome(*self._rhythm, message.attempt))
         book.log(
             "info",
-            f"Agent {agent.agent_id} on {agent.host} registered with {agent.workers} workers; "
-            f"{len(book.agents)} in all.",
+            f"Agent {agent.agent_id} on {agent.host} registered with {agent.workers} "
+            f"worker{'' if agent.workers == 1 else 's'}; {len(book.agents)} in all.",
         )
         self._runs.hand_over(agent)
         if missing is not None:
