@@ -212,7 +212,8 @@ def test_a_plan_that_was_submitted_to_a_broker_that_died_is_run_once(
     options = ("test_site", "-a", 1, "-u", 2, "--hits", 10, "--wait-for-agents")
     cluster.broker.signal(signal.SIGSTOP)
     runner = Runner(stage, *options, "--server-url", target.url)
-    with BrokerClient(cluster.frontend, SystemClock(), timeout=0.5) as client:
+    at, clock = cluster.frontend, SystemClock()
+    with BrokerClient(at, clock, timeout=0.5) as hasty, BrokerClient(at, clock, 30.0) as client:
         plan = RunPlan("test_site.TestSite.test_home", agents=1)
 
         def question(number: int) -> m.Request:
@@ -220,7 +221,7 @@ def test_a_plan_that_was_submitted_to_a_broker_that_died_is_run_once(
 
         for _ in range(3):
             with pytest.raises(BrokerUnreachable):
-                client.ask(question, m.Accepted)
+                hasty.ask(question, m.Accepted)
         cluster.broker.signal(signal.SIGCONT)
         cluster.broker.says("waits for agents", 2)
         known = {row.run_id for row in client.runs()}
@@ -228,6 +229,7 @@ def test_a_plan_that_was_submitted_to_a_broker_that_died_is_run_once(
         cluster.broker.says("goes on, queued", 2)
         again = client.ask(question, m.Accepted).run_id
         assert again in known
+        assert len(known) == 2
         assert {row.run_id for row in client.runs()} == known
         client.stop(again, 0.0)
     cluster.start_agent()
