@@ -37,13 +37,13 @@ class Handshake:
         access: Access,
         domain: str,
         wall: Callable[[], float],
-        ask: Callable[[str], bytes] | None = None,
+        ask: Callable[[], bytes],
     ) -> None:
-        """``wall`` tells the time of day, for what has expired; ``ask`` is :func:`mechanism_of`."""
+        """``wall`` tells the time of day, for what has expired; ``ask`` what locks the broker."""
         self._access = access
         self._domain = domain
         self._wall = wall
-        self._ask = ask or mechanism_of
+        self._ask = ask
         self._failures = 0
         self._reason: tuple[str, str] | None = None
 
@@ -74,7 +74,7 @@ class Handshake:
         """
         if self._access.credentials is not None:
             return self._other_broker()
-        return self._other_mechanism() if self._ask(self._access.endpoint) == b"CURVE" else None
+        return self._other_mechanism() if self._ask() == b"CURVE" else None
 
     def _key_refused(self) -> tuple[str, str]:
         own, at = self._access.credentials, self._access.endpoint
@@ -114,20 +114,33 @@ class Handshake:
 
 
 def mechanism_of(endpoint: str) -> bytes:
-    """How a broker on tcp is locked: ``CURVE``, or ``NULL`` for not at all; empty for no broker.
+    """How a broker is locked: ``CURVE``, or ``NULL`` for not at all; empty for no broker.
 
     Both sides of a ZMTP connection begin with a greeting of 64 bytes, of which 20, from the 13th,
     name the mechanism (https://rfc.zeromq.org/spec/37/).  We begin ours only, so there is nothing
     in it that the other could refuse before it has said its own.
     """
-    host, _, port = endpoint.partition("://")[2].rpartition(":")
     greeting = b""
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), GREETING_S) as connection:
-            connection.settimeout(GREETING_S)
+        with _connection(endpoint) as connection:
             connection.sendall(b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00")
             while len(greeting) < 64 and (part := connection.recv(64 - len(greeting))):
                 greeting += part
     except (OSError, ValueError):
         return b""
     return greeting[12:32].rstrip(b"\0") if len(greeting) == 64 else b""
+
+
+def _connection(endpoint: str) -> socket.socket:
+    scheme, _, address = endpoint.partition("://")
+    if scheme == "tcp":
+        host, _, port = address.rpartition(":")
+        return socket.create_connection((host.strip("[]"), int(port)), GREETING_S)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(GREETING_S)
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection

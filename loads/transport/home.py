@@ -20,6 +20,10 @@ def home_directory(environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(config) if config else Path.home() / ".config") / "loads"
 
 
+#: The same for a shell on another machine.
+HOME_IN_SHELL = "${LOADS_HOME:-${XDG_CONFIG_HOME:-$HOME/.config}/loads}"
+
+
 def make_home(home: Path) -> Path:
     """Create a home that only we can enter, or make sure that it is one.
 

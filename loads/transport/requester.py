@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from loads.clock import Clock
-from loads.errors import BrokerUnreachable, RemoteProtocolError, error_from
+from loads.errors import BrokerRefused, BrokerUnreachable, RemoteProtocolError, error_from
 from loads.protocol import messages as m
 from loads.protocol.codec import VersionMismatch
 from loads.transport.endpoints import reachable
@@ -39,14 +39,16 @@ class Requester:
 
         Through a ``tunnel``, it is the broker's as the tunnel's other end knows it.
         """
-        self.access = find_access(at) if isinstance(at, str) else at
-        self.endpoint = self.access.endpoint
+        access = find_access(at) if isinstance(at, str) else at
+        self.endpoint = access.endpoint
         self._tunnel = tunnel
         self._clock = clock
         self._timeout = timeout
         self._request = 0
+        way = self.way_to(self.endpoint)
+        self.access = access if tunnel is None else tunnel.unlocked(access)
         self._socket = Dealer(m.TO_CLIENT)
-        self._socket.dial(replace(self.access, endpoint=self.way_to(self.endpoint)), "frontend")
+        self._socket.dial(self.access, "frontend", way)
 
     def way_to(self, endpoint: str) -> str:
         """Where to connect to for one of the broker's endpoints: itself, or our tunnel's.
@@ -70,6 +72,18 @@ class Requester:
 
     def ask(self, question: Callable[[int], m.Request], kind: type[_Reply]) -> _Reply:
         """Send the question that ``question`` makes of a number, and wait for its answer."""
+        try:
+            return self._ask(question, kind)
+        except BrokerRefused as refused:
+            if self._tunnel is None or self.access.credentials is not None:
+                raise
+            raise BrokerRefused(
+                f"{refused.message.removesuffix('.')}: there is no token for it in the home of "
+                f"the user at {self._tunnel.destination}.",
+                refused.hint,
+            ) from None
+
+    def _ask(self, question: Callable[[int], m.Request], kind: type[_Reply]) -> _Reply:
         self.post(question)
         deadline = self._clock.monotonic() + self._timeout
         while self._socket.wait(deadline - self._clock.monotonic()):

@@ -20,7 +20,7 @@ from loads.errors import BrokerError, BrokerRefused, RemoteProtocolError
 from loads.protocol import codec
 from loads.protocol.messages import MAX_BUNDLE, Message
 from loads.protocol.roles import UNLOCKED, Who
-from loads.transport.handshake import EVENTS, Handshake
+from loads.transport.handshake import EVENTS, Handshake, mechanism_of
 from loads.transport.tokens import Access, Credentials
 
 LINGER_MS = 1_000  #: how long a closing socket may take to deliver what was sent
@@ -213,12 +213,16 @@ class Dealer(Socket):
         self._allowed = allowed
         self._monitor: Monitor | None = None
 
-    def dial(self, access: Access, domain: str) -> None:
-        """Connect to the broker's socket of that name, and notice when it refuses us."""
+    def dial(self, access: Access, domain: str, way: str = "") -> None:
+        """Connect to the broker's socket of that name, and notice when it refuses us.
+
+        ``way`` is where to connect to, if that is not the endpoint itself but a tunnel to it.
+        """
+        way = way or access.endpoint
         self._unlock(access.credentials)
-        self._handshake = Handshake(access, domain, time.time)
+        self._handshake = Handshake(access, domain, time.time, lambda: mechanism_of(way))
         self._monitor = Monitor(self._socket, EVENTS)
-        self.connect(access.endpoint)
+        self.connect(way)
 
     @property
     def monitor(self) -> Monitor:

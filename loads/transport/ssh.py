@@ -3,7 +3,8 @@
 One ``ssh`` is the master of a connection and forwards Unix sockets of ours, in a directory that
 only we can enter, to endpoints on the other side.  An endpoint that is learned later, as the
 publisher's is from the broker, is added over the same connection, so that its user is asked for
-a password or the confirmation of a key once at most.
+a password or the confirmation of a key once at most.  So is the token that a locked broker leaves
+its owner: whoever may read it there is its owner, and needs no other.
 
 ``ssh`` is found, configured and authenticated as on its user's command line.  It is the child of
 a small shell that ends it when a pipe from us is closed: when we close the tunnel, and also when
@@ -19,11 +20,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loads.errors import BrokerUnreachable, UsageError
-from loads.transport.endpoints import MAX_IPC_PATH, check_syntax
+from loads.transport.endpoints import MAX_IPC_PATH, check_syntax, is_loopback, port_of
+from loads.transport.home import HOME_IN_SHELL
+from loads.transport.tokens import Access, read_token, token_in
 
 #: The frontend that is meant when none is named: the port of Loads 1.
 DEFAULT_FRONTEND = "tcp://127.0.0.1:7780"
@@ -128,6 +131,25 @@ class Tunnel:
                 self._add(endpoint)
         return f"ipc://{self._forwards[endpoint]}"
 
+    def unlocked(self, access: Access) -> Access:
+        """An access with the key that the user has there, if it comes with none of its own.
+
+        As on one machine, the broker's owner has one for its loopback endpoints.
+        """
+        if access.credentials is not None or not is_loopback(access.endpoint):
+            return access
+        token = self._owner_token(port_of(access.endpoint))
+        return replace(access, credentials=read_token(token).credentials) if token else access
+
+    def _owner_token(self, port: int) -> str:
+        """What the broker's home there holds for a port; empty when it is nothing.
+
+        It is looked for in all that is said, because a shell may greet whoever enters it.
+        """
+        script = f'cat -- "{HOME_IN_SHELL}/brokers/{port}"'
+        done = self._ask("-T", *self._address(), f"exec sh -c '{script}'")
+        return token_in([done.stdout.decode(errors="replace")])
+
     def mend(self) -> None:
         """Start ssh again when it has ended; the sockets find each other when it is through."""
         if self._process is not None and self._process.poll() is not None:
@@ -186,23 +208,27 @@ class Tunnel:
     def _add(self, endpoint: str) -> None:
         """Forward one more endpoint over the connection that is there."""
         forward = f"-L{_forward(endpoint, self._forwards[endpoint])}"
+        done = self._ask("-O", "forward", forward, *self._address())
+        if done.returncode:
+            del self._forwards[endpoint]
+            said = done.stderr.decode(errors="replace").strip()
+            raise BrokerUnreachable(
+                f"ssh {self.destination} cannot forward {endpoint}: {said}.", self.hint()
+            )
+
+    def _ask(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Have ssh do something over the connection that is there, without asking its user."""
+        command = [_program(), "-oBatchMode=yes", "-oControlMaster=no", *arguments]
         try:
-            done = subprocess.run(  # noqa: S603 - the same ssh
-                [_program(), "-O", "forward", forward, *self._address()],
+            return subprocess.run(  # noqa: S603 - the same ssh
+                command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_CONTROL_TIME,
                 check=False,
             )
-            failed = done.returncode != 0
-            said = done.stderr.decode(errors="replace").strip()
         except subprocess.TimeoutExpired:
-            failed, said = True, "it takes too long"
-        if failed:
-            del self._forwards[endpoint]
-            raise BrokerUnreachable(
-                f"ssh {self.destination} cannot forward {endpoint}: {said}.", self.hint()
-            )
+            return subprocess.CompletedProcess(command, 1, b"", b"it takes too long")
 
     def _address(self) -> list[str]:
         port = [f"-p{self.destination.port}"] if self.destination.port else []

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from loads.protocol.roles import Role
+from loads.transport.keys import KeyRing
 from tests.conftest import find_program
 from tests.e2e.cluster import SITE, Cluster, Runner, site
 from tests.e2e.stage import Process, Stage
@@ -119,6 +121,49 @@ def test_a_run_through_a_tunnel_is_exact(
                         "-b", cluster.frontend)  # fmt: skip
     assert asked.wait() == 0
     assert f"publisher:  {cluster.publisher}" in asked.out, "as it is there"
+
+
+def test_the_owner_of_a_locked_broker_needs_no_token_here(
+    stage: Stage, sshd: Sshd, target: Target
+) -> None:
+    """As in Loads 1, from a machine where nothing is known of the broker's keys.
+
+    Its shell greets whoever comes, and the token shows up nowhere.
+    """
+    greeted = 'ForceCommand echo "A word of welcome"; eval "$SSH_ORIGINAL_COMMAND"'
+    sshd.start(f"SetEnv LOADS_HOME={stage.home}\n{greeted}")
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, tcp=True)
+    elsewhere = {"LOADS_HOME": str(stage.root / "elsewhere")}
+    options = ("-u", 5, "--hits", 20, "--server-url", target.url, "--ssh", sshd.at)
+    through = ("-a", 1, "--broker", cluster.frontend)
+    runner = Runner(stage, "test_site", *options, *through, env=elsewhere)
+    result = runner.wait()
+    assert result.code == 0, result.err
+    assert result.hits == target.hits == 100
+    assert result.summary["submitted_by"] == "@owner"
+    token = (stage.home / "brokers" / cluster.frontend.rpartition(":")[2]).read_text()
+    logs = [path.read_text() for path in stage.logs_at.iterdir()]
+    assert not [log for log in logs if "loads1_" in log or token[55:90] in log]
+
+
+def test_who_is_not_the_owner_there_is_told_so(stage: Stage, sshd: Sshd) -> None:
+    """The user there has no token, or one of a broker that was there before."""
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage, tcp=True)
+    at = ("--broker", cluster.frontend, "--ssh", sshd.at)
+    theirs = stage.root / "theirs"
+    sshd.start(f"SetEnv LOADS_HOME={theirs}")
+    said = refused(stage, *at)
+    assert f"The broker at {cluster.frontend} is locked" in said
+    assert f"no token for it in the home of the user at -p {sshd.port}" in said
+    assert "loads-keys add" in said
+    KeyRing(theirs).open(cluster.frontend)
+    said = refused(stage, *at)
+    assert f"What answers at {cluster.frontend} does not have the key" in said
+    token = KeyRing(stage.home).add("anne", Role.RUNNER, cluster.frontend, 0)
+    asked = stage.start("ping", "loads-runner", "--ping-broker", "--ssh", sshd.at, "-b", token)
+    assert asked.wait() == 0, "a token that is given is the one that is used"
 
 
 def test_a_tunnel_that_breaks_is_opened_again(stage: Stage, sshd: Sshd, target: Target) -> None:

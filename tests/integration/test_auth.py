@@ -249,10 +249,11 @@ def test_what_is_no_question_about_a_key_is_answered_with_no(
 )
 def test_connections_that_are_closed_without_a_word(mechanism: bytes, is_refused: bool) -> None:
     """A locked broker may close before it says what it is; a tunnel's far end may yet come."""
-    asked: list[str] = []
+    asked = 0
 
-    def ask(endpoint: str) -> bytes:
-        asked.append(endpoint)
+    def ask() -> bytes:
+        nonlocal asked
+        asked += 1
         return mechanism
 
     handshake = Handshake(Access("tcp://a:1"), "frontend", time.time, ask)
@@ -260,7 +261,7 @@ def test_connections_that_are_closed_without_a_word(mechanism: bytes, is_refused
         assert handshake.refusal is None or is_refused
         handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
     assert (handshake.refusal is not None) is is_refused
-    assert asked == ["tcp://a:1"]
+    assert asked == 1
 
 
 def test_a_broker_is_asked_how_it_is_locked(door: Door) -> None:
@@ -279,7 +280,8 @@ def test_a_broker_is_asked_how_it_is_locked(door: Door) -> None:
 
 
 def test_a_broker_that_was_just_starting_is_forgiven() -> None:
-    handshake = Handshake(Access("tcp://a:1", Credentials(b"", b"")), "frontend", time.time)
+    access = Access("tcp://a:1", Credentials(b"", b""))
+    handshake = Handshake(access, "frontend", time.time, lambda: b"")
     for _ in range(ENOUGH - 1):
         handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
     handshake.note(zmq.EVENT_HANDSHAKE_SUCCEEDED, 0)
