@@ -234,6 +234,7 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         extensions,
         part.handed_over,
         part.awaited_until + epoch if part.awaited_until else 0.0,
+        part.key,
     )
 
 
@@ -250,6 +251,7 @@ def _part(kept: d.PartKept, epoch: float) -> Part:
         extensions=extensions,
         handed_over=kept.handed_over,
         awaited_until=kept.awaited_until - epoch if kept.awaited_until else 0.0,
+        key=kept.key,
     )
 
 

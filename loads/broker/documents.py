@@ -46,6 +46,7 @@ class PartKept:
     extensions: tuple[ExtensionKept, ...] = ()
     handed_over: bool = False
     awaited_until: float = 0.0
+    key: str = ""
 
 
 @dataclass(frozen=True)

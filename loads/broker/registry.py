@@ -33,8 +33,10 @@ class Registry:
     def register(self, peer: bytes, message: m.Register) -> None:
         """An agent that is new, or one that comes back and may be in the middle of a run."""
         book = self._book
-        known = book.agents.get(message.agent_id)
-        if known is not None and known.key != book.who.name:
+        known, key = book.agents.get(message.agent_id), book.who.name
+        if (known is not None and known.key != key) or self._runs.is_awaited_of_another(
+            message.agent_id, key
+        ):
             self.refuse(peer, f"Another key's agent is called {message.agent_id}.", "")
             return
         if known is not None and known.greeting and known.is_repeated_by(peer, message):

@@ -41,7 +41,7 @@ class Runs:
         """Have some agents load the test."""
         book, plan = self._book, run.plan
         run.state, run.queue = "preparing", None
-        run.parts = {agent.agent_id: Part(agent.agent_id, agent.host) for agent in chosen}
+        run.parts = {a.agent_id: Part(a.agent_id, a.host, key=a.key) for a in chosen}
         run.deadline = book.now + book.settings.prepare_timeout
         book.runs[run.run_id] = run
         for agent in chosen:
@@ -159,7 +159,17 @@ class Runs:
         part = run.parts.get(agent.agent_id) if run else None
         if run is None or part is None or run.state == "ended" or part.state == "ended":
             return None
-        return run
+        return run if part.key == agent.key else None
+
+    def is_awaited_of_another(self, agent_id: str, key: str) -> bool:
+        """Whether a run waits for an agent of that name, which has another key."""
+        for run in self._book.runs.values():
+            part = run.parts.get(agent_id) if run.state != "ended" else None
+            if part is None or part.key == key:
+                continue
+            if not part.is_over or part.awaited_until > self._book.now:
+                return True
+        return False
 
     def resume(self, agent: Agent, run: Run) -> None:
         """An agent is back in its run: what was closed for its silence is open again."""

@@ -80,7 +80,7 @@ class Part:
     agent that has finished but may be asked to take over from others is ``waiting``.
     ``handed_over`` tells that others were given what was left to do here; whoever comes back to
     such a part only has something to report.  Until ``awaited_until`` a lost agent may come back
-    with all that it did.
+    with all that it did.  Only who has the ``key`` of that name is its agent.
     ``told`` is the state that the last update gave.
     """
 
@@ -92,6 +92,7 @@ class Part:
     extensions: list[Extension] = field(default_factory=list)
     handed_over: bool = False
     awaited_until: float = 0.0
+    key: str = ""
 
     @property
     def is_over(self) -> bool:

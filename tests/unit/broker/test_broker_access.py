@@ -154,6 +154,23 @@ def test_an_agent_cannot_pass_for_one_with_another_key() -> None:
     assert scene.core.agents == {}
 
 
+def test_a_part_stays_that_of_the_key_that_it_was_given_to() -> None:
+    """Also after a restart, when nobody has registered yet; other names are free."""
+    scene, box, crate = Scene(), Who("box", AGENT), Who("crate", AGENT)
+    scene.feed(FromAgent(b"a", register("a"), who=box))
+    scene.feed(FromClient(CLIENT, submit(plan()), "r1"))
+    scene.restarts()
+    for run_id in ("", "r1"):
+        (told,) = scene.feed(FromAgent(b"x", register("a", run_id, attempt=2), who=crate))
+        assert told == ToAgent(b"x", m.Rejected("Another key's agent is called a."))
+    assert not scene.core.agents
+    assert list(scene.core.runs["r1"].awaited) == ["a"]
+    scene.feed(FromAgent(b"y", register("b"), who=crate))
+    scene.feed(FromAgent(b"a", register("a", "r1", attempt=2), who=box))
+    assert set(scene.core.agents) == {"a", "b"}
+    assert not scene.core.runs["r1"].awaited
+
+
 def test_a_broker_that_starts_anew_knows_who_submitted_a_run() -> None:
     scene = Scene()
     scene.registers("a")
