@@ -4,6 +4,8 @@ Sources (the workers of a run; for a console, the broker) number their deltas fr
 merges each number of each source exactly once and in order: one that comes again is recognised,
 one that comes too early is refused until those before it are there.  What was merged can so be
 acknowledged with a single number, and a source that replays from there loses nothing.
+
+There is a :mod:`~loads.metrics.cap` on the names in all deltas together.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from loads.metrics.cap import Cap
 from loads.metrics.series import TEST
 from loads.metrics.tally import Tally
 
@@ -72,6 +75,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
+        self._cap = Cap()
         self._taken = Tally()
         self._news = Tally()
         self._is_taken = True
@@ -79,7 +83,7 @@ class Ledger:
     def begin_with(self, accounts: Mapping[str, Account], total: Tally) -> None:
         """Start from what another ledger knew.  It is no news."""
         self.accounts.update(accounts)
-        self._taken.merge(total)
+        self._taken.merge(self._cap.admit(total))
 
     @property
     def total(self) -> Tally:
@@ -122,7 +126,7 @@ class Ledger:
         account.given_up = False
         account.hits += delta.tally.hits
         account.tests += sum(delta.tally.outcomes(TEST).values())
-        self._news.merge(delta.tally)
+        self._news.merge(self._cap.admit(delta.tally))
         self._is_taken = False
         return Entry.MERGED
 

@@ -55,6 +55,12 @@ class Names:
             raise TypeError("names are JSON in bytes")
         return _known_names(data) if len(data) <= _CACHED else _parsed_names(data)
 
+    def keys(self) -> Iterator[SeriesKey]:
+        """What the rows are, one by one."""
+        for kind, method, names in self.groups:
+            for name in names:
+                yield SeriesKey(kind, name, method)
+
 
 def _parsed_names(data: bytes) -> Names:
     groups = [(kind, method, names) for kind, method, names in json.loads(data)]
@@ -186,13 +192,8 @@ class Columns:
 
     def series(self) -> dict[SeriesKey, Series]:
         """The series as objects, which are the caller's own."""
-        keys = (
-            SeriesKey(kind, name, method)
-            for kind, method, names in self.names.groups
-            for name in names
-        )
         rows = zip(
-            keys,
+            self.names.keys(),
             self.fields.T.tolist(),
             _dicts(self.outcomes, self.outcome_counts, self.rows, _OUTCOMES),
             _dicts(self.buckets, self.bucket_counts, self.rows, BUCKETS),

@@ -6,6 +6,7 @@ is one kind of number in this project, and it merges.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from loads.metrics import packing
@@ -90,6 +91,16 @@ class Tally:
         self._series, self._held, self._totals = series, [], {}
         self._size = self._settled_size = 0
 
+    def names(self) -> Iterator[tuple[bytes, Iterable[SeriesKey]]]:
+        """What series there are, in parts that may overlap.
+
+        With each is what its list of names is known again by; empty, where it has none.
+        """
+        if self._series:
+            yield b"", self._series
+        for held in self._held:
+            yield held.names.written, held.names.keys()
+
     def line(self, key: SeriesKey) -> Series:
         """The series of ``key``, made when it is new."""
         self._totals.clear()  # who asks for a line may record in it
@@ -136,6 +147,12 @@ class Tally:
         if self._series or not parts:
             parts = [*parts, Columns.read(packing.write(self._series))]
         return parts[0] if len(parts) == 1 else added(parts)
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of all series."""
+        kinds = {key.kind for key in self._series}
+        return kinds.union(*({kind for kind, _, _ in held.names.groups} for held in self._held))
 
     @property
     def hits(self) -> int:

@@ -5,8 +5,9 @@ Each check raises ``ValueError``.
 
 from __future__ import annotations
 
+from loads.metrics.series import KINDS
 from loads.metrics.summary import RunChanges, RunView
-from loads.metrics.tally import Tally
+from loads.metrics.tally import COUNTS, Tally
 from loads.plan import RunPlan
 
 MAX_ID = 200
@@ -77,6 +78,8 @@ def check_delta(tally: Tally) -> None:
     """What a worker may have done since its last report, so that no sum of it runs over."""
     if tally.recorded > MAX_RECORDED:
         raise ValueError(f"a report records at most {MAX_RECORDED:,} hits, tests and timings")
+    if not tally.kinds.issubset(KINDS) or not tally.counts.keys() <= set(COUNTS):
+        raise ValueError("a report has the series and counts that there are")
 
 
 def check_lasting(plan: RunPlan) -> None:

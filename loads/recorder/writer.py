@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+from loads.metrics.cap import OTHER_FAILURE
 from loads.metrics.failures import Failure, clip, normalised
 from loads.metrics.histogram import MAX_VALUE, SUB_BITS, SUB_BUCKETS
 from loads.metrics.series import KINDS, OTHER, NoAnswer, SeriesKey
@@ -32,7 +33,6 @@ CONNECTIONS_REUSED = _COUNT_CELLS["connections_reused"]
 TESTS_STARTED = _COUNT_CELLS["tests_started"]
 TOUCH_INTERVAL = 0.001  #: seconds that need not be told apart
 _WRAP = 1 << 64
-_OTHER_FAILURE = Failure("error", OTHER, "too many different failures to keep them apart", "")
 
 
 class SeriesRecord:
@@ -266,9 +266,9 @@ class Recorder:
         index = self._failures.get(failure)
         if index is None:
             index = len(self._failures)
-            if failure is _OTHER_FAILURE:
+            if failure is OTHER_FAILURE:
                 self._write(["failure", *failure], reserve=0)
             elif index >= layout.MAX_FAILURES - 1 or not self._write(["failure", *failure]):
-                return self._failure_index(_OTHER_FAILURE)
+                return self._failure_index(OTHER_FAILURE)
             self._failures[failure] = index
         return index
