@@ -107,7 +107,7 @@ def test_a_run_through_a_tunnel_is_exact(
     stage: Stage, sshd: Sshd, target: Target, tcp: bool
 ) -> None:
     """Frontend and publisher are tunnelled over one connection; nobody is asked where they are."""
-    sshd.start()
+    sshd.start(f"SetEnv LOADS_HOME={stage.home}")
     stage.write("test_site.py", SITE)
     cluster = Cluster(stage, agents=2, tcp=tcp)
     options = ("-u", 5, "--hits", 20, "--server-url", target.url, "--ssh", sshd.at)
