@@ -57,8 +57,8 @@ class Registry:
         self._greet(agent, m.Welcome(*self._rhythm, message.attempt))
         book.log(
             "info",
-            f"Agent {agent.agent_id} on {agent.host} registered with {agent.workers} workers; "
-            f"{len(book.agents)} in all.",
+            f"Agent {agent.agent_id} on {agent.host} registered with {agent.workers} "
+            f"worker{'' if agent.workers == 1 else 's'}; {len(book.agents)} in all.",
         )
         self._runs.hand_over(agent)
         if missing is not None:
