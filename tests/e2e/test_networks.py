@@ -167,7 +167,7 @@ def test_a_link_that_never_comes_back_leaves_a_named_loss(
     assert site.hits <= result.hits + int(most.replace(",", ""))
     assert sorted(str(agent["unknown"]) for agent in result.summary["agents"]) == ["0", "None"]
     mend_link(net.hosts[0], "dropped")
-    hosts.broker.says("registered with 1 workers", times=3)
+    hosts.broker.says("registered with 1 worker;", times=3)
 
 
 def test_who_is_out_of_reach_stops_before_the_others_take_over_for_long(
