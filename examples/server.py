@@ -12,6 +12,7 @@ monkey.patch_all()
 import argparse
 import signal
 import socket
+import sys
 
 import gevent
 from gevent.event import Event
@@ -67,7 +68,10 @@ def main():
     port = options.parse_args().port
     server = Server(("127.0.0.1", port), Site(), log=None)
     stopped = Event()
-    server.start()
+    try:
+        server.start()
+    except OSError as error:
+        sys.exit(f"{error.strerror}. Name another port with --port.")
     print(f"The site is at http://127.0.0.1:{server.server_port}/", flush=True)
     gevent.signal_handler(signal.SIGTERM, stopped.set)
     gevent.signal_handler(signal.SIGINT, stopped.set)

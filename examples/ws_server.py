@@ -15,6 +15,7 @@ monkey.patch_all()
 import argparse
 import json
 import signal
+import sys
 
 import gevent
 from gevent.event import Event
@@ -101,7 +102,10 @@ def main():
     tls = {"certfile": pem, "keyfile": pem} if pem else {}
     server = WSGIServer(("127.0.0.1", given.port), site, log=None, backlog=1024, **tls)
     stopped = Event()
-    server.start()
+    try:
+        server.start()
+    except OSError as error:
+        sys.exit(f"{error.strerror}. Name another port with --port.")
     print(f"The site is at http{'s' if pem else ''}://127.0.0.1:{server.server_port}/", flush=True)
     gevent.signal_handler(signal.SIGTERM, stopped.set)
     gevent.signal_handler(signal.SIGINT, stopped.set)

@@ -10,6 +10,7 @@ import html
 import json
 import signal
 import socket
+import sys
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -76,8 +77,12 @@ def body_of(environ):
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--port", type=int, default=9000, help="0 takes a free one")
-    server = WSGIServer(("127.0.0.1", options.parse_args().port), Shop(), log=None)
-    server.start()
+    port = options.parse_args().port
+    server = WSGIServer(("127.0.0.1", port), Shop(), log=None)
+    try:
+        server.start()
+    except OSError as error:
+        sys.exit(f"{error.strerror}. Name another port with --port.")
     # headers and body go out separately, and must not wait 40 ms for each other (Nagle's algorithm)
     server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(f"The shop is at http://127.0.0.1:{server.server_port}/", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.request
 from pathlib import Path
 
@@ -81,6 +82,18 @@ def test_an_example_of_a_run_that_is_left_and_found_again(stage: Stage) -> None:
     result = json.loads("\n".join(summary))
     assert result["run_id"] == run_id
     assert result["hits"]["total"] == served(url) == 50
+
+
+@pytest.mark.parametrize("server", ["server", "ws_server", "wsgi_shop"])
+def test_a_port_that_is_taken_is_told_in_a_line(stage: Stage, server: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        name = f"examples.{server}"
+        process = stage.start("site", "python", "-m", name, "--port", port, cwd=REPOSITORY)
+        assert process.wait() == 1
+    assert process.err.startswith("Address already in use")
+    assert process.err.endswith(". Name another port with --port.\n")
+    assert process.err.count("\n") == 1
 
 
 def test_the_demo_ends_well_and_leaves_nothing(stage: Stage) -> None:
