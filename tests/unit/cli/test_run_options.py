@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loads.cli import planning, run
-from loads.cli.options import RunnerCommand, gather, runner_options
+from loads.cli.options import RunnerCommand, gather, is_instead, runner_options
 from loads.config import Configuration
 from loads.errors import UsageError
 from loads.plan import RunPlan
@@ -102,6 +102,18 @@ V1_LINES = [
     f"{TEST} -a 2 --test-dir . --include-file '*.py' --include-file data --python-dep ws4py",
     f"{TEST} -a 2 --zmq-publisher ipc:///tmp/loads-publisher.ipc --batched",
     f"{TEST} --no-patching --project-name shop --user-id tarek",
+    f"{TEST} -u 10:20:30 --hits 20 --agents 5",
+    f"{TEST} -a 4 --test-dir /tmp/mytest --include-file '*.py' --include-file data --detach",
+    f"{TEST} --test-dir /tmp/mytest --include-file data",
+    f"{TEST} -a 1 --python-dep ws4py --python-dep requests==2.0 --zmq-receiver ipc:///tmp/r.ipc",
+    f"{TEST} -a 1 --ssh tarek@loads-cluster:22 --broker tcp://127.0.0.1:7780",
+    f"{TEST} -a 1 --test-runner './run {{test}}' --external-process-timeout 2",
+    f"{TEST} -a 1 --observer irc --observer-irc-channel '#loads' --observer-irc-server irc.here"
+    " --observer-irc-nickname loads --observer-irc-port 6667",
+    f"{TEST} -a 1 --observer email --observer-email-sender a@here --observer-email-recipient b@here"
+    " --observer-email-host here --observer-email-port 25 --observer-email-user a"
+    " --observer-email-password secret --observer-email-subject 'Loads Results' --observer irc"
+    " --observer-irc-server irc.here --observer-irc-channel '#loads'",
     "--config=./v1.ini",
     f"--config v1.ini --server-url=http://localhost:5000 {TEST}",
     f"--config v1.ini -u 3 --hits 4 {TEST}",
@@ -114,7 +126,19 @@ def test_a_command_line_of_loads_1_is_a_plan(here: Path, line: str) -> None:
         f"[loads]\nfqn = {TEST}\nagents = 4\ninclude_file = *.py\n    data\n"
         "users = 5\nduration = 30\nquiet = True\n"
     )
+    settings = gathered(line)
     assert planned(line).target == TEST
+    assert len(planning.build_wishes(settings)) == line.count("--observer ")
+    assert planning.build_outputs(settings) or "--quiet" in line or "v1.ini" in line
+    assert settings.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--attach", "--ping-broker", "--check-cluster", "--purge-broker", "--attach -b tcp://a:1"],
+)
+def test_what_loads_1_did_instead_of_a_test(here: Path, line: str) -> None:
+    assert is_instead(gathered(line))
 
 
 def test_a_file_of_loads_1_is_a_plan(here: Path) -> None:
