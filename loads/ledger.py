@@ -78,6 +78,7 @@ class Ledger:
         self._cap = Cap()
         self._taken = Tally()
         self._news = Tally()
+        self._unsaved = Tally()
         self._is_taken = True
 
     def begin_with(self, accounts: Mapping[str, Account], total: Tally) -> None:
@@ -92,18 +93,31 @@ class Ledger:
             return self._taken
         total = self._taken.copy()
         total.merge(self._news)
+        total.merge(self._unsaved)
         return total
 
     @property
     def news(self) -> Tally:
         """What was merged since the news were taken.  To be read only."""
-        return self._news
+        news = self._news.copy()
+        news.merge(self._unsaved)
+        return news
 
     def take_news(self) -> Tally:
         """What was merged since this was last called."""
+        self.take_unsaved()
         news, self._news, self._is_taken = self._news, Tally(), True
         self._taken.merge(news)
         return news
+
+    def take_unsaved(self) -> Tally:
+        """What was merged since this or the news were last taken.  To be read at once, and only.
+
+        It stays news, for those who take these.
+        """
+        unsaved, self._unsaved = self._unsaved, Tally()
+        self._news.merge(unsaved)
+        return unsaved
 
     def expect(self, source: str) -> Account:
         """Open the account of a source that is to report."""
@@ -126,7 +140,7 @@ class Ledger:
         account.given_up = False
         account.hits += delta.tally.hits
         account.tests += sum(delta.tally.outcomes(TEST).values())
-        self._news.merge(self._cap.admit(delta.tally))
+        self._unsaved.merge(self._cap.admit(delta.tally))
         self._is_taken = False
         return Entry.MERGED
 

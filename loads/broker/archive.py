@@ -210,6 +210,7 @@ class Archive:
         run.published_at = now
         if run.started_at:
             run.elapsed = max(0.0, now - run.started_at)
+            run.gathers = run.workers >= settings.gathered_from
         for part in run.parts.values():
             if not part.is_over:
                 part.state = "preparing" if run.state == "preparing" else part.state
@@ -283,7 +284,8 @@ def _save(head: d.Head) -> SaveRun:
 
 
 def _whole(run: Run) -> list[Record]:
-    """All numbers of a run that goes on, in place of its deltas."""
+    """All numbers of a run that goes on, in place of its deltas, also of those to come."""
+    run.ledger.take_unsaved()
     return [
         SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=True))),
         *_history(run, run.history.take_changed()),
@@ -313,22 +315,22 @@ def _final_parts(run: Run) -> list[SavePart]:
 
 def _ledger(run: Run, with_numbers: bool) -> d.LedgerKept:
     return d.LedgerKept(
-        tuple(
-            d.AccountKept(
-                source,
-                account.last,
-                account.users,
-                account.ended,
-                account.reason,
-                account.unknown,
-                account.given_up,
-                account.missing,
-                account.hits,
-                account.tests,
-            )
-            for source, account in run.ledger.accounts.items()
-        ),
+        tuple(d.account_kept(*entry) for entry in run.ledger.accounts.items()),
         *((run.ledger.total, run.ledger.news) if with_numbers else ()),
+    )
+
+
+def _account(kept: d.AccountKept) -> Account:
+    return Account(
+        kept.last,
+        kept.hits,
+        kept.users,
+        kept.ended,
+        kept.reason,
+        kept.unknown,
+        kept.given_up,
+        kept.missing,
+        kept.tests,
     )
 
 
@@ -336,20 +338,7 @@ def _fill(run: Run, stored: StoredRun) -> None:
     """Enter the numbers: the ledger as it was saved last, and the deltas since."""
     if d.LEDGER in stored.parts:
         ledger = unpack(d.LedgerKept, stored.parts[d.LEDGER])
-        accounts = {
-            kept.source: Account(
-                kept.last,
-                kept.hits,
-                kept.users,
-                kept.ended,
-                kept.reason,
-                kept.unknown,
-                kept.given_up,
-                kept.missing,
-                kept.tests,
-            )
-            for kept in ledger.accounts
-        }
+        accounts = {kept.source: _account(kept) for kept in ledger.accounts}
         run.ledger.begin_with(accounts, ledger.total)
         run.history.add(ledger.news.elapsed, ledger.news)
     run.history.merge(d.history_in(stored.parts))
@@ -357,9 +346,13 @@ def _fill(run: Run, stored: StoredRun) -> None:
         for worker in part.all_workers:
             run.ledger.expect(worker)
     for body in stored.deltas:
-        report = unpack(m.Report, body)
-        run.ledger.merge(delta_of(report))
-        run.history.add(report.tally.elapsed, report.tally)
+        delta = unpack(d.DeltaKept, body)
+        if delta.accounts:
+            accounts = {kept.source: _account(kept) for kept in delta.accounts}
+            run.ledger.begin_with(accounts, delta.tally)
+        else:
+            run.ledger.merge(delta_of(unpack(m.Report, body)))
+        run.history.add(delta.tally.elapsed, delta.tally)
     run.ledger.take_news()  # consoles will ask for all of it
     run.unheard = set(run.ledger.open_sources)
 

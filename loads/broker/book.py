@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
-from loads.broker.actions import Action, Log, Publish, ToAgent
-from loads.broker.documents import Head
+from loads.broker.actions import Action, Log, Publish, Store, ToAgent
+from loads.broker.documents import DeltaKept, Head, account_kept
 from loads.broker.settings import Settings
 from loads.broker.state import Agent, Part, Run
-from loads.protocol.messages import Message, Update
+from loads.protocol.codec import pack
+from loads.protocol.messages import Acknowledge, Message, Update
 from loads.protocol.roles import UNLOCKED, Who
+from loads.storage.base import AddDelta
 
 _Thing = TypeVar("_Thing")
 
@@ -51,7 +53,8 @@ class Book:
         self.do(ToAgent(agent.peer, message))
 
     def publish(self, run: Run) -> None:
-        """Let consoles know how a run is."""
+        """Let consoles know how a run is; what they are told has been stored."""
+        self._settle(run)
         run.number += 1
         run.published_at = self.now
         update = Update(run.number, run.tell_changes(self.settings.told_agents))
@@ -59,8 +62,22 @@ class Book:
 
     def publish_all(self, run: Run) -> None:
         """Publish what was not yet, so that no later update holds a part of it."""
-        if run.ledger.news:
+        if run.ledger.news or run.owed:
             self.publish(run)
+
+    def _settle(self, run: Run) -> None:
+        """Have what was gathered stored as one delta, and acknowledge it."""
+        if not run.owed:
+            return
+        owed, run.owed = run.owed, {}
+        accounts = run.ledger.accounts
+        kept = tuple(account_kept(worker, accounts[worker]) for worker in owed)
+        delta = DeltaKept(run.ledger.take_unsaved(), kept)
+        self.do(Store(AddDelta(run.run_id, pack(delta))))
+        for worker, agent_id in owed.items():
+            agent = self.agents.get(agent_id)
+            if agent is not None and agent.run_id == run.run_id:
+                self.tell(agent, Acknowledge(run.run_id, worker, accounts[worker].last))
 
     def part_of(self, agent: Agent) -> tuple[Run, Part]:
         """The run that an agent is in, and its part in it; who is not released has both."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from loads.ledger import Account
 from loads.metrics.history import History
 from loads.metrics.summary import State, Status
 from loads.metrics.tally import Tally
@@ -110,10 +111,37 @@ class LedgerKept:
 
 
 @dataclass(frozen=True)
+class DeltaKept:
+    """What many reports came to, and the accounts of those who made them, as they were then.
+
+    A report that was stored as it came, reads as one without accounts.
+    """
+
+    tally: Tally
+    accounts: tuple[AccountKept, ...] = ()
+
+
+@dataclass(frozen=True)
 class HistoryKept:
     """A chunk of the history of a run, up to the same deltas."""
 
     history: History
+
+
+def account_kept(source: str, account: Account) -> AccountKept:
+    """A worker's account, as it is stored."""
+    return AccountKept(
+        source,
+        account.last,
+        account.users,
+        account.ended,
+        account.reason,
+        account.unknown,
+        account.given_up,
+        account.missing,
+        account.hits,
+        account.tests,
+    )
 
 
 def history_in(parts: Mapping[str, bytes]) -> History:

@@ -167,10 +167,14 @@ class Endings:
         run.stalled = f"No test or hit has ended for {silence // 10 * 10:.0f} s."
 
     def _release_who_never_took_over(self, run: Run) -> None:
+        if run.state != "running":
+            return
         for agent in self._book.agents_of(run):
             part = run.parts[agent.agent_id]
+            if not part.extensions:
+                continue
             overdue = (not e.is_answered and self._book.now >= e.deadline for e in part.extensions)
-            if run.state == "running" and not part.is_over and any(overdue):
+            if not part.is_over and any(overdue):
                 self._book.tell(agent, m.Release(run.run_id))
                 why = f"agent {agent.agent_id} did not take over a load in time"
                 self.lose_part(run, part, why)

@@ -12,7 +12,7 @@ from loads.clock import Clock
 from loads.errors import StorageError
 from loads.protocol.limits import clipped
 from loads.protocol.messages import Reply
-from loads.storage.base import AddDelta, Record, SavePart, Storage, trim
+from loads.storage.base import AddDelta, DropDeltas, Record, SavePart, Storage, trim
 
 RETRY = 5.0  #: seconds between two attempts to write to a storage that has failed
 TIDY = 60.0  #: seconds between two looks at what is too old or too much
@@ -73,7 +73,9 @@ class Keeper:
         deltas did.
         """
         for record in records:
-            if isinstance(record, AddDelta):
+            if isinstance(record, DropDeltas):  # for a snapshot that the core wanted
+                self._growth.pop(record.run_id, None)
+            elif isinstance(record, AddDelta):
                 grown = self._growth.get(record.run_id, 0) + len(record.body)
                 self._growth[record.run_id] = grown
         full = [

@@ -97,6 +97,7 @@ class Runs:
         run.progressed_at = run.started_at
         run.started = book.settings.epoch + run.started_at
         run.deadline = self._latest_end(run.plan)
+        run.gathers = run.workers >= book.settings.gathered_from
         for agent_id, part in run.parts.items():
             part.state = "running"
             book.tell(book.agents[agent_id], m.Start(run.run_id, delay, self._report_interval(run)))
@@ -111,8 +112,7 @@ class Runs:
     def _report_interval(self, run: Run) -> float:
         """How often workers report: the more there are, the less often."""
         settings = self._book.settings
-        workers = sum(len(part.all_workers) for part in run.parts.values())
-        return max(settings.report_interval, workers / settings.report_rate)
+        return max(settings.report_interval, run.workers / settings.report_rate)
 
     def _latest_end(self, plan: RunPlan) -> float:
         """When a load that starts now must be over: all its groups, a grace each, and slack."""
@@ -135,12 +135,16 @@ class Runs:
         account = run.ledger.accounts[message.worker]
         before = account.hits, account.tests
         if run.ledger.merge(delta_of(message)) is Entry.MERGED:
-            self._book.do(Store(AddDelta(run.run_id, self._book.body or pack(message))))
+            if run.gathers:
+                run.owed[message.worker] = part.agent_id
+            else:
+                self._book.do(Store(AddDelta(run.run_id, self._book.body or pack(message))))
             if (account.hits, account.tests) != before:
                 run.progressed_at = self._book.now
             if account.hits != before[0] or message.unknown != 0:
                 run.reported[part.agent_id] = None
-        self._book.tell(agent, m.Acknowledge(run.run_id, message.worker, account.last))
+        if message.worker not in run.owed:
+            self._book.tell(agent, m.Acknowledge(run.run_id, message.worker, account.last))
 
     def on_extended(self, agent: Agent, message: m.Extended) -> None:
         """An agent has taken over a load from one that was lost, or says why it cannot."""

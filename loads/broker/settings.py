@@ -13,7 +13,8 @@ class Settings:
 
     ``epoch`` is what to add to the monotonic clock for the time of day.  ``report_rate`` is how
     many reports per second a run may make: with 2,000, each of 1,000 workers reports every half
-    second.  ``told_agents`` is of how many agents an update tells the hits.  Texts and numbers of
+    second.  ``told_agents`` is of how many agents an update tells the hits.  From ``gathered_from``
+    workers on, what they report is stored and acknowledged together, with each update.  Texts and numbers of
     things aside, all others are in seconds.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     report_interval: float = 0.25
     report_rate: int = 2_000
     told_agents: int = 50
+    gathered_from: int = 50
     stall: float = 30.0  #: without the end of any test or hit, after which a run is said to hang
     #: after a restart of the broker, for agents to come back: they look for it for so long
     return_timeout: float = 40.0

@@ -126,6 +126,10 @@ class Run:
 
     ``observers`` are to be told of the end; they are never stored.  ``submission`` is what the
     client that asked for the run called that.
+
+    Of a run that ``gathers``, reports are stored and acknowledged together; ``owed`` are the workers
+    whose last was not yet, and their agents.
+
     """
 
     run_id: str
@@ -165,6 +169,13 @@ class Run:
     observers: tuple[Wish, ...] = ()
     submitted_by: str = ""
     submission: str = ""
+    gathers: bool = False
+    owed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def workers(self) -> int:
+        """How many workers of all parts have been named."""
+        return sum(len(part.all_workers) for part in self.parts.values())
 
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""

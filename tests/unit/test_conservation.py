@@ -221,7 +221,11 @@ class World:
     """A broker, its agents, the connections between them, and a console."""
 
     def __init__(
-        self, machines: list[Machine], lossy: list[bool], policy: str = "continue"
+        self,
+        machines: list[Machine],
+        lossy: list[bool],
+        policy: str = "continue",
+        gathered_from: int = 50,
     ) -> None:
         self.policy = policy
         self.story: list[str] = []
@@ -232,6 +236,7 @@ class World:
                 agent_timeout=AGENT_TIMEOUT,
                 prepare_timeout=PREPARE_TIMEOUT,
                 publish_interval=3 * STEP,
+                gathered_from=gathered_from,
             )
         )
         self.boxes = [Box(f"agent{i}", machine, self.tell) for i, machine in enumerate(machines)]
@@ -441,9 +446,11 @@ faults_ = st.builds(
 
 
 @simulated
-@given(machines_, short_cuts(), losses, policies)
-def test_what_breaks_and_is_mended_in_time_loses_nothing(machines, cuts, lossy, policy):
-    world = World(machines, lossy, policy)
+@given(machines_, short_cuts(), losses, policies, st.sampled_from([0, 50]))
+def test_what_breaks_and_is_mended_in_time_loses_nothing(
+    machines, cuts, lossy, policy, gathered_from
+):
+    world = World(machines, lossy, policy, gathered_from)
     while any(box.core.run is None for box in world.boxes):
         world.step()
     # of an agent that is not there, a cut would be another one's second
@@ -457,25 +464,26 @@ BUSY = Machine(1, 2, [(3, 25), (1, 25)])
 
 
 @simulated
-@example([BUSY, BUSY], [Fault(12, 0, "leave")], [False], None, "continue")
-@example([BUSY, BUSY], [Fault(12, 0, "kill")], [False], None, "redistribute")
+@example([BUSY, BUSY], [Fault(12, 0, "leave")], [False], None, "continue", 0)
+@example([BUSY, BUSY], [Fault(12, 0, "kill")], [False], None, "redistribute", 0)
 # too long for both sides
-@example([BUSY, BUSY], [Fault(12, 0, "cut", 30)], [True, False], None, "continue")
+@example([BUSY, BUSY], [Fault(12, 0, "cut", 30)], [True, False], None, "continue", 0)
 # stopped while it is away
-@example([BUSY, BUSY], [Fault(12, 0, "cut", 14)], [True, False], 18, "continue")
+@example([BUSY, BUSY], [Fault(12, 0, "cut", 14)], [True, False], 18, "continue", 0)
 # another is at it when it comes back
-@example([BUSY, BUSY], [Fault(12, 0, "cut", 14)], [True, False], None, "redistribute")
+@example([BUSY, BUSY], [Fault(12, 0, "cut", 14)], [True, False], None, "redistribute", 0)
 @given(
     machines_,
     st.lists(faults_, max_size=5),
     losses,
     st.none() | st.integers(0, FAULTS_WITHIN),
     policies,
+    st.sampled_from([0, 50]),
 )
 def test_whatever_breaks_nothing_is_invented_and_no_loss_is_kept_quiet(
-    machines, faults, lossy, stop_at, policy
+    machines, faults, lossy, stop_at, policy, gathered_from
 ):
-    world = World(machines, lossy, policy)
+    world = World(machines, lossy, policy, gathered_from)
     play(world, faults, stop_at)
     accounts = world.run.ledger.accounts.values()
     if world.run.status == "finished":

@@ -92,9 +92,10 @@ class Scene:
         self.storage = MemoryStorage()
         self.audits: list[Audit] = []
         self.denied: list[Deny] = []
+        self.acknowledged: dict[tuple[str, str], int] = {}  # the latest, of a run and a worker
         self.peers: dict[str, bytes] = {}
         self.attempts: dict[str, int] = {}
-        self._shown: dict[str, RunView] = {}  # runs as who heard every update knows them
+        self.shown: dict[str, RunView] = {}  # runs as who heard every update knows them
         self._before: dict[str, RunView] = {}  # and as they knew them before the last one
 
     # -- events ------------------------------------------------------------------------------
@@ -112,11 +113,14 @@ class Scene:
         self.logs += [action.text for action in actions if isinstance(action, Log)]
         for action in actions:
             if isinstance(action, Publish):
-                before = self._shown.get(action.run_id, RunView(action.run_id, plan()))
+                before = self.shown.get(action.run_id, RunView(action.run_id, plan()))
                 self._before[action.run_id] = before
-                self._shown[action.run_id] = before.after(action.message.changes)
+                self.shown[action.run_id] = before.after(action.message.changes)
         self.audits += [action for action in actions if isinstance(action, Audit)]
         self.denied += [action for action in actions if isinstance(action, Deny)]
+        for said in (action.message for action in actions if isinstance(action, ToAgent)):
+            if isinstance(said, m.Acknowledge):
+                self.acknowledged[said.run_id, said.worker] = said.sequence
         self.storage.write([action.record for action in actions if isinstance(action, Store)])
         return [
             ToClient(action.peer, answer(action, self.storage.run(action.run_id)))
@@ -133,7 +137,7 @@ class Scene:
         going, ended = self.storage.open_runs(), self.storage.ended_runs()
         actions = self.core.restore(going, ended, self.now)
         for run_id, run in self.core.runs.items():  # the gap has consoles ask for the whole
-            self._shown[run_id] = run.view(run.ledger.total)
+            self.shown[run_id] = run.view(run.ledger.total)
         return self._heed(actions)
 
     def says(self, name: str, *messages: m.Message) -> list[Action]:

@@ -58,9 +58,14 @@ events = st.one_of(
 class Chaos(Scene):
     """Plays events that make some sense, or none."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings) -> None:
         super().__init__(
-            orphan_timeout=20.0, prepare_timeout=30, stop_slack=5, kept_runs=3, return_timeout=20
+            orphan_timeout=20.0,
+            prepare_timeout=30,
+            stop_slack=5,
+            kept_runs=3,
+            return_timeout=20,
+            **settings,
         )
         self.submitted = 0
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from loads.broker import documents as d
 from loads.broker.actions import (
     FromClient,
+    Publish,
     Removed,
     StorageFailed,
     StorageWorks,
@@ -582,6 +583,52 @@ def test_a_report_is_stored_as_it_came_and_once():
     assert scene.storage.run("r1").deltas == (pack(message),)
 
 
+def test_reports_of_many_workers_are_stored_and_acknowledged_together():
+    scene = Scene(gathered_from=4)
+    scene.runs("a", "b")
+    first, second, third = report("a/0", 1, 3), report("a/0", 2, 4), report("b/1", 1, 5)
+    assert scene.says("a", first, second) == []
+    assert scene.says("b", third) == []
+    assert scene.says("a", first) == []  # said again, and still not stored
+    scene.now += 0.25
+    said = scene.feed(Tick())
+    told = [action for action in said if not isinstance(action, Publish)]
+    assert told == [
+        scene.to("a", acknowledge("a/0", 2)),
+        scene.to("b", acknowledge("b/1", 1)),
+    ]
+    assert len(scene.storage.run("r1").deltas) == 1
+
+
+def test_what_was_gathered_before_a_snapshot_is_not_counted_again_after_it():
+    scene = Scene(gathered_from=4)
+    scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 3))
+    scene.storage.write(scene.core.compact("r1"))
+    scene.says("b", report("b/0", 1, 5))
+    scene.now += 0.25
+    scene.feed(Tick())
+    assert scene.acknowledged == {("r1", "a/0"): 1, ("r1", "b/0"): 1}
+    scene.restarts()
+    run = scene.core.runs["r1"]
+    assert run.ledger.total.hits == 8
+    assert numbers(run.history) == dict.fromkeys(hits(1).series, 8)
+
+
+def test_what_was_gathered_and_not_stored_is_asked_for_again():
+    scene = Scene(gathered_from=4)
+    scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 3))
+    scene.restarts()
+    assert scene.core.runs["r1"].ledger.total.hits == 0
+    scene.registers("b", "r1")
+    scene.registers("a", "r1")
+    scene.says("a", ready("a"), report("a/0", 1, 3))
+    scene.now += 0.25
+    assert scene.to("a", acknowledge("a/0", 1)) in scene.feed(Tick())
+    assert scene.core.runs["r1"].ledger.total.hits == 3
+
+
 def test_fields_of_a_newer_version_are_ignored_and_missing_ones_have_defaults():
     scene = Scene()
     scene.runs("a")
@@ -597,10 +644,15 @@ def test_fields_of_a_newer_version_are_ignored_and_missing_ones_have_defaults():
 
 
 @quick
-@given(st.lists(events, max_size=20), st.integers(0, 20), st.sampled_from(ON_AGENT_LOSS))
-def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted, policy):
+@given(
+    st.lists(events, max_size=20),
+    st.integers(0, 20),
+    st.sampled_from(ON_AGENT_LOSS),
+    st.sampled_from([0, 50]),
+)
+def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted, policy, gathered_from):
     """After any story: the same runs, ledgers, histories and results."""
-    scene = Chaos()
+    scene = Chaos(gathered_from=gathered_from)
     note("\n".join(map(str, story)))
     scene.play("runs", 2, policy)
     for number, event in enumerate(story):
@@ -608,6 +660,7 @@ def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted, poli
         if number == compacted:
             for run_id in scene.core.runs:
                 scene.storage.write(scene.core.compact(run_id))
+    scene.now += scene.core.settings.publish_interval
     scene.feed(Tick())
     before = {run_id: run for run_id, run in scene.core.runs.items() if not run.is_check}
     scene.restarts()
@@ -628,9 +681,35 @@ def test_a_restored_broker_knows_what_the_one_before_knew(story, compacted, poli
 
 
 @quick
-@given(st.lists(events | st.just(("restarts",)), max_size=25), st.sampled_from(ON_AGENT_LOSS))
-def test_every_run_ends_although_brokers_are_killed(story, policy):
-    scene = Chaos()
+@given(st.lists(events, max_size=20), st.integers(0, 20), st.sampled_from([0, 50]))
+def test_what_was_acknowledged_is_never_lost(story, compacted, gathered_from):
+    """Whenever the broker is killed; and what a console was told is a part of what is known."""
+    scene = Chaos(gathered_from=gathered_from)
+    note("\n".join(map(str, story)))
+    scene.play("runs", 2, "continue")
+    for number, event in enumerate(story):
+        scene.play(*event)
+        if number == compacted:
+            for run_id in scene.core.runs:
+                scene.storage.write(scene.core.compact(run_id))
+    told = {run_id: view.tally.hits for run_id, view in scene.shown.items()}
+    scene.restarts()
+    for run_id, run in scene.core.runs.items():
+        lasts = {worker: account.last for worker, account in run.ledger.accounts.items()}
+        acknowledged = {w: last for (r, w), last in scene.acknowledged.items() if r == run_id}
+        assert all(lasts[worker] >= last for worker, last in acknowledged.items())
+        assert run.ledger.total.hits == sum(a.hits for a in run.ledger.accounts.values())
+        assert run.ledger.total.hits >= told.get(run_id, 0)
+
+
+@quick
+@given(
+    st.lists(events | st.just(("restarts",)), max_size=25),
+    st.sampled_from(ON_AGENT_LOSS),
+    st.sampled_from([0, 50]),
+)
+def test_every_run_ends_although_brokers_are_killed(story, policy, gathered_from):
+    scene = Chaos(gathered_from=gathered_from)
     note("\n".join(map(str, story)))
     scene.play("runs", 2, policy)
     for event in story:
