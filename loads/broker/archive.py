@@ -223,11 +223,17 @@ def _lost(head: d.Head) -> list[str]:
 
 
 def _part_kept(part: Part, epoch: float) -> d.PartKept:
+    """A part as it is stored.  Most have not changed: all are looked at ten times a second."""
+    kept = part.kept
+    if kept is not None and not part.extensions and not kept.extensions:
+        said = part.state, part.workers, part.handed_over, part.awaited_until, part.key
+        if said == (kept.state, kept.workers, kept.handed_over, kept.awaited_until, kept.key):
+            return kept
     extensions = tuple(
         d.ExtensionKept(e.plan, e.since + epoch, e.deadline + epoch, e.workers, e.failed)
         for e in part.extensions
     )
-    return d.PartKept(
+    part.kept = d.PartKept(
         part.agent_id,
         part.host,
         part.state,
@@ -237,6 +243,7 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         part.awaited_until + epoch if part.awaited_until else 0.0,
         part.key,
     )
+    return part.kept
 
 
 def _part(kept: d.PartKept, epoch: float) -> Part:

@@ -98,9 +98,10 @@ class Runs:
         run.started = book.settings.epoch + run.started_at
         run.deadline = self._latest_end(run.plan)
         run.gathers = run.workers >= book.settings.gathered_from
+        start = m.Start(run.run_id, delay, self._report_interval(run))
         for agent_id, part in run.parts.items():
             part.state = "running"
-            book.tell(book.agents[agent_id], m.Start(run.run_id, delay, self._report_interval(run)))
+            book.tell(book.agents[agent_id], start)
         book.log("info", f"Run {run.run_id} started on {', '.join(run.parts)}.")
 
     def _start_again(self, run: Run, part: Part, agent: Agent) -> None:

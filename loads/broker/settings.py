@@ -14,8 +14,8 @@ class Settings:
     ``epoch`` is what to add to the monotonic clock for the time of day.  ``report_rate`` is how
     many reports per second a run may make: with 2,000, each of 1,000 workers reports every half
     second.  ``told_agents`` is of how many agents an update tells the hits.  From ``gathered_from``
-    workers on, what they report is stored and acknowledged together, with each update.  Texts and numbers of
-    things aside, all others are in seconds.
+    workers on, what they report is stored and acknowledged together, with each update.  Texts and
+    numbers of things aside, all others are in seconds.
     """
 
     version: str = ""

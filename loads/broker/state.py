@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from itertools import islice
 
-from loads.broker.documents import Head
+from loads.broker.documents import Head, PartKept
 from loads.ledger import LOST, Ledger
 from loads.metrics.history import History
 from loads.metrics.summary import AgentView, QueueView, RunChanges, RunView, State, Status
@@ -81,7 +81,7 @@ class Part:
     ``handed_over`` tells that others were given what was left to do here; whoever comes back to
     such a part only has something to report.  Until ``awaited_until`` a lost agent may come back
     with all that it did.  Only who has the ``key`` of that name is its agent.
-    ``told`` is the state that the last update gave.
+    ``told`` is the state that the last update gave, ``kept`` what was stored last.
     """
 
     agent_id: str
@@ -89,6 +89,7 @@ class Part:
     state: str = "preparing"
     workers: tuple[str, ...] = ()
     told: str = ""
+    kept: PartKept | None = None
     extensions: list[Extension] = field(default_factory=list)
     handed_over: bool = False
     awaited_until: float = 0.0
@@ -127,9 +128,8 @@ class Run:
     ``observers`` are to be told of the end; they are never stored.  ``submission`` is what the
     client that asked for the run called that.
 
-    Of a run that ``gathers``, reports are stored and acknowledged together; ``owed`` are the workers
-    whose last was not yet, and their agents.
-
+    Of a run that ``gathers``, reports are stored and acknowledged together; ``owed`` are the
+    workers whose last was not yet, and their agents.
     """
 
     run_id: str
