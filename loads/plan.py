@@ -216,6 +216,8 @@ class RunPlan:
             texts += [*known.get("paths", ()), *known.get("python_deps", ())]
             if not all(isinstance(text, str) for text in texts):
                 raise TypeError("names, URLs and paths are texts")
+            if not all(isinstance(known.get(n, True), bool) for n in ("patching", "resolve_once")):
+                raise TypeError("what is done or not is true or false")
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise PlanError(f"This is no plan: {error!r}.") from error

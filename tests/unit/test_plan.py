@@ -182,6 +182,8 @@ def test_settings_of_any_mapping_become_plain_data():
         pytest.param({"target": "t", "server_url": ["http://host"]}, id="a list of servers"),
         pytest.param({"target": "t", "config": "key"}, id="settings as text"),
         pytest.param({"target": "t", "config": 5}, id="settings as a number"),
+        pytest.param({"target": "t", "patching": b""}, id="bytes for yes or no"),
+        pytest.param({"target": "t", "resolve_once": 1}, id="a number for yes or no"),
     ],
 )
 def test_what_is_no_plan_is_refused(data):
