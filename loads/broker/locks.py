@@ -87,7 +87,9 @@ class Locks:
         publisher: Publisher,
         endpoint: str,
     ) -> None:
-        gone = door.refresh()
+        trouble, gone = door.trouble, door.refresh()
+        if door.trouble and door.trouble != trouble:
+            self._log.error("%s", door.trouble)
         for withdrawn in gone:
             self._log.warning("%s", withdrawn.reason)
             handle(KeyGone(withdrawn.who.name, withdrawn.reason, withdrawn.hint))

@@ -63,7 +63,8 @@ class Doorkeeper(Socket):
         self._refused = 0
         self._complaints: list[str] = []
         self._complained: set[str] = set()
-        self.refresh()
+        self.trouble = ""
+        self._reread()
 
     def lock(self, domain: str) -> Lock:
         """What locks the broker's socket of that name."""
@@ -105,8 +106,15 @@ class Doorkeeper(Socket):
         return who
 
     def refresh(self) -> list[Withdrawn]:
-        """Look whether keys were added, revoked or have expired; gives those withdrawn."""
-        self._reread()
+        """Look whether keys were added, revoked or have expired; gives those withdrawn.
+
+        When the keys cannot be read, ``trouble`` says why, and those that are known hold.
+        """
+        try:
+            self._reread()
+            self.trouble = ""
+        except OSError as error:  # no descriptor is left, for one
+            self.trouble = f"Keys cannot be read: {error.strerror}. Those known before hold."
         now, gone = self._wall(), []
         for name, who in list(self._valid.items()):
             key = self._keys.get(name)
