@@ -49,14 +49,16 @@ class Archive:
     def note(self, states_only: bool = False) -> None:
         """Have whatever has changed about runs stored; their numbers are elsewhere.
 
-        With ``states_only``, of runs that are in another state now.  What an agent says changes its
-        own part, and to store a run for each of its agents would take the square of their number.
+        With ``states_only``, of runs that are in another state now or must be saved.  What an agent
+        says changes its own part, and to store a run for each of its agents would take the square
+        of their number.
         """
         for run in self._book.runs.values():
             if run.is_sealed or run.is_check:
                 continue
-            if states_only and run.saved is not None and run.saved.state == run.state:
+            if states_only and not run.must_save and run.saved and run.saved.state == run.state:
                 continue
+            run.must_save = False
             head = self._head(run)
             if head == run.saved:
                 continue

@@ -43,7 +43,7 @@ class Handover:
         if rests and not takers:
             run.remark(f"Nobody is there to take over from agent {part.agent_id}.")
             return
-        part.handed_over = True
+        part.handed_over = run.must_save = True
         for rest in rests:
             shares = cut(rest, len(takers))
             for taker, share in zip(takers, shares, strict=False):
@@ -102,6 +102,7 @@ class Handover:
         if not taken.isdisjoint(message.workers):
             return False
         extension.workers, extension.failed = message.workers, ""
+        run.must_save = True
         for worker in message.workers:
             run.ledger.expect(worker)
         if not message.workers:

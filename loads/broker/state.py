@@ -117,7 +117,8 @@ class Run:
     whose numbers changed since they were told, those that wait longest
     first.  ``history`` is how it went until then.
 
-    ``saved`` is what is stored of it, which is all of it once it ``is_sealed``.
+    ``saved`` is what is stored of it, which is all of it once it ``is_sealed``.  It ``must_save``
+    what nobody may be told before.
 
     A run may be ``aborted`` because of a loss.  ``remarks`` are what else whoever reads the result
     should know, ``notes`` what holds only for now; it is ``stalled`` while nothing ends.
@@ -169,6 +170,7 @@ class Run:
     observers: tuple[Wish, ...] = ()
     submitted_by: str = ""
     submission: str = ""
+    must_save: bool = False
     gathers: bool = False
     owed: dict[str, str] = field(default_factory=dict)
 
@@ -180,6 +182,7 @@ class Run:
     def close(self, part: Part, state: str, reason: str) -> None:
         """A part is over; workers that did not say how they ended are lost for ``reason``."""
         part.state = state
+        self.must_save = self.must_save or state == LOST
         for worker in part.all_workers:
             self.ledger.give_up(worker, reason)
 

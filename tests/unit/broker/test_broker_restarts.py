@@ -720,6 +720,20 @@ def test_every_run_ends_although_brokers_are_killed(story, policy, gathered_from
     assert scene.core.agents == {}
 
 
+def test_a_handover_is_stored_before_anybody_is_asked():
+    """A broker that is killed right after it has asked knows that it did."""
+    scene = Scene()
+    scene.runs("a", "b", on_agent_loss="redistribute")
+    told = scene.says("a", m.Bye("it was asked to"))
+    assert any(isinstance(getattr(action, "message", None), m.Extend) for action in told)
+    before = essence(scene.core.runs["r1"])
+    scene.restarts()
+    run = scene.core.runs["r1"]
+    assert essence(run) == before
+    assert run.parts["a"].handed_over
+    assert len(run.parts["b"].extensions) == 1
+
+
 def test_what_a_storage_missed_is_all_there_again():
     """Nothing was written for a while; then all that is known is, and a restart finds it."""
     scene = Scene()
