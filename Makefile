@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PEERS := .venv-bench
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+#: What looks at terminals wants them, and the processor, for itself.
+ALONE := tests/e2e/test_console.py tests/e2e/test_operations.py
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types layers unit tests soak docs bench clean
 
@@ -37,7 +40,8 @@ unit: $(VENV)/.dev ## Run the tests that need nothing but the interpreter
 	$(BIN)/pytest -q tests/unit tests/wire
 
 tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
-	$(BIN)/pytest tests/integration tests/e2e
+	$(BIN)/pytest -q -n 3 --dist loadfile tests/integration tests/e2e $(ALONE:%=--ignore=%)
+	$(BIN)/pytest -q $(ALONE)
 
 soak: $(VENV)/.dev ## See whether anything grows while a cluster is at work (MINUTES=60)
 	$(BIN)/python -m tests.benchmarks.soak --minutes $(or $(MINUTES),60)
