@@ -16,6 +16,7 @@ from loads.metrics.summary import RunView
 from loads.transport.tokens import find_access
 from tests.e2e.networks import within
 from tests.e2e.stage import Process, Stage
+from tests.e2e.targets import Target
 from tests.e2e.waiting import PATIENCE
 
 #: The smallest user's test there is: one hit.
@@ -57,6 +58,23 @@ class Result:
         assert sum(url["hits"] for url in self.summary["urls"]) == total
         assert sum(agent["hits"] for agent in self.summary["agents"]) == total
         return total
+
+    @property
+    def cut(self) -> int:
+        """The hits that ended with the run; the target may not have read their requests."""
+        return sum(int(url["status"].get("cut", 0)) for url in self.summary["urls"])
+
+    def is_exact(self, target: Target) -> bool:
+        """Whether nothing is unknown, and as much was counted as by the target."""
+        return self.hits == target.hits and self.knows_all
+
+    def is_exact_but_for_cut(self, target: Target) -> bool:
+        """The same, where requests that had only just been sent were cut by force."""
+        return self.hits - self.cut <= target.hits <= self.hits and self.knows_all
+
+    @property
+    def knows_all(self) -> bool:
+        return all(agent["unknown"] == 0 for agent in self.summary["agents"])
 
     @property
     def tests(self) -> dict[str, int]:

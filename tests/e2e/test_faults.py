@@ -38,12 +38,6 @@ def under_load(target: Target, hits: int = 200) -> None:
     until(lambda: target.hits >= wanted, f"{hits} hits more")
 
 
-def is_exact(result: Result, target: Target) -> bool:
-    return result.hits == target.hits and not any(
-        agent["unknown"] for agent in result.summary["agents"]
-    )
-
-
 def is_bounded(result: Result, target: Target) -> bool:
     """Whether what the target counted lies between what is known and what may be missing."""
     unknown = [agent["unknown"] for agent in result.summary["agents"]]
@@ -117,7 +111,7 @@ def test_what_an_agent_that_leaves_had_left_is_done_by_the_others(
     assert result.summary["status"] == "finished"
     assert result.code == 0
     assert result.tests["success"] == 3 * USERS * 300
-    assert is_exact(result, target)
+    assert result.is_exact(target)
 
 
 def test_what_a_killed_worker_had_left_is_done_by_the_other_agent(
@@ -204,7 +198,7 @@ def test_a_worker_that_is_stopped_for_a_while_loses_nothing(
     result = runner.wait()
     assert result.code == 0
     assert result.tests["success"] == max(agents, 1) * USERS * 400
-    assert is_exact(result, target)
+    assert result.is_exact(target)
     (warning,) = result.summary["warnings"]
     assert warning.startswith("The machine did not run a worker for ")
 
@@ -227,7 +221,7 @@ def test_an_agent_that_is_stopped_for_longer_than_the_broker_waits_is_exact_when
     cluster.agents[0].signal(signal.SIGCONT)
     result = runner.wait()
     assert result.code == 0
-    assert is_exact(result, target)
+    assert result.is_exact(target)
     done = result.tests["success"]
     assert done == 2 * USERS * 200 if policy == "continue" else done >= 2 * USERS * 200
 
@@ -361,7 +355,7 @@ def test_an_orphaned_agent_stops_its_load_and_tells_all_when_its_broker_is_back(
     cluster.broker.signal(signal.SIGCONT)
     result = runner.wait()
     assert result.code == 4
-    assert is_exact(result, target)
+    assert result.is_exact_but_for_cut(target)
     assert target.hits == served
     assert all("stopped early: orphaned" in warning for warning in result.summary["warnings"])
 
@@ -387,7 +381,7 @@ def test_a_target_that_accepts_and_never_answers_does_not_hold_up_the_end(
     cluster = Cluster(stage, 2)
     options = ("-u", USERS, "-d", 1, "--grace", 1, "--server-url", target.url)
     result = cluster.run("test_hang", *options)
-    assert is_exact(result, target)
+    assert result.is_exact(target)
     assert target.hits == result.tests["cut"] == 2 * USERS
     assert result.summary["urls"][0]["status"] == {"cut": 2 * USERS}
     assert result.code == 1  # nothing was tested
@@ -398,7 +392,7 @@ def test_a_target_that_resets_is_counted_exactly(stage: Stage, target: Target) -
     cluster = Cluster(stage, 2)
     result = cluster.run("test_drop", "-u", 5, "--hits", 20, "--server-url", target.url)
     assert result.code == 1
-    assert is_exact(result, target)
+    assert result.is_exact(target)
     assert target.hits == result.tests["errors"] == 200
     (url,) = result.summary["urls"]
     assert sum(url["status"].values()) == url["errors"] == 200
@@ -430,7 +424,7 @@ def test_the_clock_of_an_agent_may_be_an_hour_off(
     before = time.time()
     result = cluster.run(*options)
     assert result.code == 0
-    assert is_exact(result, target)
+    assert result.is_exact(target)
     assert abs(result.summary["started"] - before) < 60
     assert result.summary["duration"] < 30
     assert all(agent["hits"] for agent in result.summary["agents"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import Result, Runner
+from tests.e2e.cluster import Runner
 from tests.e2e.cluster import site as page
 from tests.e2e.networks import SITE, Host, Network, network, within
 from tests.e2e.stage import Process, Stage
@@ -71,11 +71,6 @@ def under_load(target: Target, hits: int = 200) -> None:
     until(lambda: target.hits >= wanted, f"{hits} hits more")
 
 
-def is_exact(result: Result, target: Target) -> bool:
-    known = all(agent["unknown"] == 0 for agent in result.summary["agents"])
-    return known and result.hits == target.hits
-
-
 def break_link(host: Host, how: str) -> None:
     if how == "down":
         host.set_link("down")
@@ -110,7 +105,7 @@ def test_a_link_that_is_cut_for_less_than_the_orphan_timeout_loses_nothing(
     hosts.broker.says(" is back in run ")
     result = runner.wait()
     assert result.code == 0
-    assert is_exact(result, site)
+    assert result.is_exact(site)
     assert result.tests["success"] == 2 * USERS * 150
     assert served < site.hits
 
@@ -127,7 +122,7 @@ def test_a_link_that_is_cut_so_briefly_that_nobody_notices(
     net.hosts[0].link.is_cut = False
     result = runner.wait()
     assert result.code == 0
-    assert is_exact(result, site)
+    assert result.is_exact(site)
 
 
 @BREAKS
@@ -145,7 +140,7 @@ def test_a_link_that_is_cut_for_longer_than_the_orphan_timeout_stops_the_load(
     mend_link(net.hosts[0], how)
     result = runner.wait()
     assert result.code == 4
-    assert is_exact(result, site)
+    assert result.is_exact_but_for_cut(site)
     (warning,) = result.summary["warnings"]
     assert "stopped early: orphaned" in warning
 
@@ -186,7 +181,7 @@ def test_who_is_out_of_reach_stops_before_the_others_take_over_for_long(
     hosts.broker.says(" is back in run ")
     result = runner.wait()
     assert result.code == 0
-    assert is_exact(result, site)
+    assert result.is_exact(site)
     assert result.tests["success"] >= 2 * USERS * 150
 
 
@@ -198,6 +193,6 @@ def test_a_link_that_is_slow_and_loses_packets(stage: Stage, net: Network, site:
     hosts = Hosts(stage, net, orphan_timeout=30)
     result = hosts.start(site, "test_slow", "-u", USERS, "-d", 6).wait()
     assert result.code == 0
-    assert is_exact(result, site)
+    assert result.is_exact(site)
     assert all(agent["hits"] for agent in result.summary["agents"])
     assert all(host.link.lost for host in net.hosts)

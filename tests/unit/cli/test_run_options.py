@@ -15,6 +15,7 @@ from loads.cli import planning, run
 from loads.cli.options import RunnerCommand, gather, is_instead, runner_options
 from loads.config import Configuration
 from loads.errors import UsageError
+from loads.outputs.base import Outputs
 from loads.plan import RunPlan
 
 TEST = "test_shop.TestShop.test_buy"
@@ -98,6 +99,8 @@ V1_LINES = [
     f"{TEST} -u 100 -d 30 -a 4 -b ipc:///tmp/loads-front.ipc",
     f"{TEST} -u 1000 --hits 1 --output stdout",
     f"{TEST} --output null --quiet",
+    f"{TEST} --output file --output-file-filename results.txt",
+    f"{TEST} --output stdout --output funkload --output-funkload-filename report.xml",
     f"{TEST} --hits 2 --server-url=http://localhost:9000 --no-dns-resolve",
     f"{TEST} -a 2 --test-dir . --include-file '*.py' --include-file data --python-dep ws4py",
     f"{TEST} -a 2 --zmq-publisher ipc:///tmp/loads-publisher.ipc --batched",
@@ -129,7 +132,8 @@ def test_a_command_line_of_loads_1_is_a_plan(here: Path, line: str) -> None:
     settings = gathered(line)
     assert planned(line).target == TEST
     assert len(planning.build_wishes(settings)) == line.count("--observer ")
-    assert planning.build_outputs(settings) or "--quiet" in line or "v1.ini" in line
+    with Outputs(planning.build_outputs(settings)) as outputs:
+        assert outputs.names or "--quiet" in line or "v1.ini" in line
     assert settings.warnings == ()
 
 

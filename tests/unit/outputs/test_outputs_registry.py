@@ -35,13 +35,13 @@ def registry() -> Registry:
 
 def test_the_built_in_outputs_are_declared_and_load():
     registry = Registry(declared())
-    assert registry.own == ["console", "json", "null"]
+    assert registry.own == ["console", "file", "funkload", "json", "null"]
     for name in registry.own:
         assert registry.load(name).__name__ == f"{name.title()}Output"
 
 
 def test_names_import_nothing(registry):
-    assert registry.names == ["absent", "console", "empty", "json", "null"]
+    assert registry.names == ["absent", "console", "empty", "file", "funkload", "json", "null"]
 
 
 def test_options_are_declared(registry):
@@ -73,7 +73,7 @@ def test_an_unknown_name_is_told_with_what_there_is(registry):
         registry.load("jsno")
     assert caught.value.message == "There is no output 'jsno'."
     assert caught.value.hint == (
-        "Did you mean 'json'? The outputs are: absent, console, empty, json, null."
+        "Did you mean 'json'? The outputs are: absent, console, empty, file, funkload, json, null."
     )
 
 
