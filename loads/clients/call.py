@@ -18,7 +18,7 @@ from loads.clients.redirects import follow
 from loads.clients.response import LazyResponse, decoded, respond
 from loads.clients.template import EMPTY, Body, Prepared, Shape
 from loads.metrics.series import NoAnswer
-from loads.recorder.current import current
+from loads.recorder.current import current, installed
 from loads.recorder.writer import CONNECTIONS_REUSED, HITS_STARTED, Recorder, SeriesRecord
 
 
@@ -35,7 +35,7 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
     What happens on every request is done here and in what is called from here: each further layer
     would cost as much as a hundredth of it.
     """
-    recorder = current()
+    recorder = installed[0] if installed else current()
     if shape.recorder is recorder and not standing.name:
         series: SeriesRecord = shape.series  # type: ignore[assignment]
     else:
@@ -51,23 +51,25 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
     to_connect = to_read = timeout
     if type(timeout) is tuple:
         to_connect, to_read = timeout
-    connection, opened = None, 0.0
+    connection, opened, reused = None, 0.0, True
     start = monotonic()
     try:
         while idle:
             connection = idle.pop()
-            if not connection.looks_closed():
+            if connection.is_usable(start):
                 recorder.cells[CONNECTIONS_REUSED] += 1
                 break
             connection.close()
             connection = None
         if connection is None:
             connection = _connect(session, shape, body, cookie, to_connect)
-            opened = monotonic() - start
-        content = connection.exchange(data, to_read)
+            opened, reused = monotonic() - start, False
+        content = connection.exchange(data, to_read, shape.last)
     except BaseException as error:  # also when the greenlet is cut: the target counted it
         _record_no_answer(error, series, start, (shape, body, cookie))
         if connection is not None:
+            if reused and isinstance(error, exceptions.ConnectionError):
+                connection.failed()
             connection.close()
         raise
     head, end = connection.head, connection.ended_at

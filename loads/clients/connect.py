@@ -25,17 +25,19 @@ from loads.recorder.current import current
 MAX_ORIGINS = 10_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Origin:
     """Whom a connection is to: one object for each, made by :func:`origin`, equal to itself only.
 
-    ``verify`` is as Requests takes it.
+    ``verify`` is as Requests takes it.  ``kept`` is how often a connection was found open just
+    after an answer.
     """
 
     scheme: str
     host: str
     port: int
     verify: bool | str = True
+    kept: int = 0
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"
@@ -112,6 +114,8 @@ def _connect_to_any(addresses: list[Any], timeout: float | None) -> RawSocket:
 def _connect_to(candidate: RawSocket, address: Any, timeout: float | None) -> None:
     """Connect without gevent's socket, which asks the kernel for everything twice."""
     code = candidate.connect_ex(address)
+    if code == errno.EINPROGRESS and _is_connected(candidate):
+        return  # on one machine it is before anybody could wait for it
     if code == errno.EINPROGRESS:
         hub = gevent.get_hub()
         watcher = hub.loop.io(candidate.fileno(), 2)
@@ -122,6 +126,14 @@ def _connect_to(candidate: RawSocket, address: Any, timeout: float | None) -> No
         code = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, os.strerror(code))
+
+
+def _is_connected(candidate: RawSocket) -> bool:
+    try:
+        candidate.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _wait_within(hub: Any, watcher: Any, timeout: float) -> None:

@@ -19,20 +19,34 @@ from loads.clients.plain import Standing, standing_of
 from loads.clients.template import EMPTY, Body, Prepared, Template
 from loads.clients.templates import SIGNED, origin_of
 
+_requests_get = requests.Session.get
+_requests_post = requests.Session.post
 _requests_request = requests.Session.request
 
 
-def bare(session: requests.Session, method: str, url: Any) -> requests.Response:
-    """:func:`request` with nothing but a URL: a short way to what was asked before."""
-    try:
-        standing: Standing = session._loads  # type: ignore[attr-defined]
-    except AttributeError:
-        return request(session, method, url)
-    if standing.holds(session) and not session.auth:
-        template = standing.templates.known.get((method, url))
-        if template is not None:
-            return perform(session, standing, template, EMPTY, None, True)
-    return request(session, method, url)
+def get(session: requests.Session, url: Any, **kwargs: Any) -> requests.Response:
+    """As ``requests.Session.get``; what was asked before with nothing but a URL has a short way."""
+    if not kwargs and type(url) is str:
+        standing: Standing | None = session.__dict__.get("_loads")
+        if standing is not None and standing.holds_all(session):
+            template = standing.templates.gets.get(url)
+            if template is not None:
+                return perform(session, standing, template, EMPTY, None, True)
+    return _requests_get(session, url, **kwargs)
+
+
+def post(
+    session: requests.Session, url: Any, data: Any = None, json: Any = None, **kwargs: Any
+) -> requests.Response:
+    """As ``requests.Session.post``; as short as :func:`get`, where nothing but a body is given."""
+    if not kwargs and type(url) is str and (data or json is not None):
+        standing: Standing | None = session.__dict__.get("_loads")
+        if standing is not None and standing.holds_all(session):
+            body = _body_of(data, json)
+            template = standing.templates.posts.get((url, body.kind)) if body else None
+            if template is not None and body is not None:
+                return perform(session, standing, template, body, None, True)
+    return _requests_post(session, url, data, json, **kwargs)
 
 
 def request(
@@ -63,7 +77,7 @@ def request(
         cookies or files or proxies or hooks or stream or cert
         or verify is not None
         or not (timeout is None or _is_timeout(timeout))
-        or not (standing.holds(session) or standing.renew(session))
+        or not (standing.holds() or standing.renew(session))
         or not (params is None or type(params) is dict)
         or not (headers is None or type(headers) is dict)
     ):  # fmt: skip
@@ -163,7 +177,7 @@ def send(
         or (prepared.body is not None and "Content-Length" not in prepared.headers)
         or type(prepared.url) is not str
         or not (timeout is None or _is_timeout(timeout))
-        or not (standing.holds(session) or standing.renew(session))
+        or not (standing.holds() or standing.renew(session))
     ):  # fmt: skip
         return None
     origin = origin_of(prepared.url, verify)

@@ -31,6 +31,10 @@ from loads.clients.connect import Origin, open_socket
 from loads.clients.heads import Head, known, remember
 
 READ_SIZE = 1 << 16
+INSTANT = 0.0002  #: seconds after an answer
+ENOUGH = 1_000  #: connections that were still open then, after which a server is believed
+NEVER = -(1 << 60)
+MAX_EQUAL = 1_024  #: bytes of answers that are kept to be compared with the next
 READ, WRITE = 1, 2
 _TOO_LATE = object()
 
@@ -40,6 +44,17 @@ _poll = monkey.get_original("select", "poll")
 #: Knows whether the server has closed any of this process's connections.  To ask for all of them at
 #: once, when there is nothing to tell, takes a third of the time that a ``poll`` of one takes.
 _closures = monkey.get_original("select", "epoll")()
+
+
+class LastAnswer:
+    """An answer as it came, and what it says: what is the same once more need not be read again."""
+
+    __slots__ = ("answer", "body", "head")
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = None
+        self.head: Head
+        self.body: bytes
 
 
 class _Wake:
@@ -104,21 +119,21 @@ class Connection:
     """
 
     __slots__ = (
-        "_pause", "_peer", "_receive", "_send", "_socket", "_wake", "answered_at", "ended_at",
-        "head", "sent_at",
+        "_pause", "_receive", "_send", "_socket", "_wake", "_watched", "answered_at", "ended_at",
+        "head", "origin", "sent_at",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, timeout: float | None) -> None:
         """Open it, within ``timeout`` seconds.  Raises ``requests`` connection errors."""
         hub = gevent.get_hub()
-        self._peer = str(origin)
+        self.origin = origin
         self._use(open_socket(origin, timeout))
         fd = self._socket.fileno()
         self._wake = _Wake(hub, fd)
         # greenlet's own switch: that of gevent's hub looks for a hook first, which nobody has here
         self._pause: Any = greenlet.greenlet.switch.__get__(hub)
         self._wake.start()
-        _closures.register(fd, select.EPOLLRDHUP)
+        self._watched = False
         self.head: Head
         self.sent_at = self.answered_at = self.ended_at = 0.0
 
@@ -133,14 +148,35 @@ class Connection:
         self._wake.close()
         self._socket.close()
 
-    def looks_closed(self) -> bool:
-        """Whether the server has closed it meanwhile, or said something unasked.
+    def is_usable(self, now: float) -> bool:
+        """Whether the server has neither closed it meanwhile nor said something unasked.
 
         Asked before each reuse, as urllib3 does: a request that is sent into a closed connection
         could not be told from one that the server took and dropped, and sending it again would
         have the target count twice what we count once.
+
+        A server that was seen to leave connections open after its answers, a thousand times and
+        without exception, is believed for an instant: asking the kernel costs as much as a
+        twentieth of a request.
         """
-        return self._wake.stopped or (bool(_closures.poll(0, 1)) and self._is_readable())
+        to, hot = self.origin, now - self.ended_at < INSTANT
+        if self._wake.stopped:
+            usable = False
+        elif hot and to.kept > ENOUGH:
+            return True
+        else:
+            if not self._watched:
+                _closures.register(self._socket.fileno(), select.EPOLLRDHUP)
+                self._watched = True
+            usable = not _closures.poll(0, 1) or not self._is_readable()
+        if hot:
+            to.kept = to.kept + 1 if usable else NEVER
+        return usable
+
+    def failed(self) -> None:
+        """The request that it was used again for got no answer: was it closed all the time?"""
+        if self.sent_at - self.ended_at < INSTANT:
+            self.origin.kept = NEVER
 
     def _is_readable(self) -> bool:
         poll = _poll()
@@ -154,11 +190,11 @@ class Connection:
 
     # -- one exchange ------------------------------------------------------------------------
 
-    def exchange(self, request: bytes, timeout: float | None) -> bytes:
+    def exchange(self, request: bytes, timeout: float | None, last: LastAnswer) -> bytes:
         """Send a request, read the answer, give its body; ``timeout`` is for each wait, in seconds.
 
-        The body is as it came, not decoded.  Raises ``requests`` errors; after any exception, the
-        connection is of no more use.
+        ``last`` is what was answered before, which is often the same.  The body is as it came, not
+        decoded.  Raises ``requests`` errors; after any exception, the connection is of no more use.
         """
         try:
             try:
@@ -169,12 +205,18 @@ class Connection:
                 self._send_rest(request, sent)
             self.sent_at = monotonic()
             data = self._read(timeout)
+            if data == last.answer:
+                self.head = last.head
+                self.answered_at = self.ended_at = monotonic()
+                return last.body
             first, _, body = data.partition(b"\r\n\r\n")
             head = known.get(first)
             if head is None or head.length != len(body):
                 return self._parse(data, timeout)
             self.head = head
             self.answered_at = self.ended_at = monotonic()
+            if len(data) <= MAX_EQUAL:
+                last.answer, last.head, last.body = data, head, body
             return body
         except exceptions.RequestException:
             raise  # it is an OSError, too
@@ -246,7 +288,7 @@ class Connection:
     def _timed_out(self, seconds: float | None) -> exceptions.ReadTimeout:
         reason = f"Read timed out. (read timeout={seconds})"
         # wrapped as Requests does it: tests look into these
-        return exceptions.ReadTimeout(ReadTimeoutError(self._peer, "", reason))  # type: ignore[arg-type]
+        return exceptions.ReadTimeout(ReadTimeoutError(str(self.origin), "", reason))  # type: ignore[arg-type]
 
     def _wait_to_write(self) -> None:
         hub = gevent.get_hub()

@@ -1,12 +1,14 @@
 """Which sessions are plain: such that the fast path knows all that they do.
 
-That has to be known before each request, because a test may change its session at any time; so
-what a session looked like when it was last looked at wholly is kept with it, and compared.
+That has to be known before each request, because a test may change its session at any time.  So a
+session that was looked at wholly says so when something in it is set afterwards, its headers do
+when they are changed in place, and what is usually empty is asked each time whether it still is.
 """
 
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from typing import Any
 
 import requests
@@ -29,9 +31,11 @@ _sessions: Any = requests.sessions
 _get_adapter, _adapter_send = requests.Session.get_adapter, HTTPAdapter.send
 _get_netrc_auth = _sessions.get_netrc_auth
 _values: Any = dict.values
+_set_attribute = object.__setattr__
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _VARIABLES = (*_PROXIES, *map(str.upper, _PROXIES), "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
 _OURS = ("send", "prepare_request", "get_adapter", "merge_environment_settings", "mount")
+_ways: set[Any] = set()
 _plain_classes: dict[type, bool] = {}
 _templates: dict[Any, Templates] = {}
 
@@ -42,39 +46,46 @@ class Standing:
     ``name`` is what the test calls the series of the request that is under way, if it does.
     """
 
-    __slots__ = ("_adapters", "_cookies", "_headers", "_members", "_plain", "_store", "_trusts",
-                 "_verify", "cookie_headers", "idle", "name", "templates")  # fmt: skip
+    __slots__ = ("_adapters", "_fields", "_hooks", "_mounted", "_params", "_plain", "_proxies",
+                 "_version", "_way", "cookie_headers", "idle", "name", "templates")  # fmt: skip
 
     def __init__(self) -> None:
         self.name = ""
         self.idle: dict[Origin, list[Connection]] = {}
         self.cookie_headers = CookieHeaders()
         self.templates: Templates
+        self._way: Any = None
         self._plain = False
 
-    def holds(self, session: requests.Session) -> bool:
+    def doubt(self) -> None:
+        """Something was set: the session has to be looked at again."""
+        self._plain = False
+
+    def holds(self) -> bool:
         """Whether the session is as it was, and that was plain.
 
-        Called for each request, and so written to be fast: what can be set is compared by
-        identity, what can be changed in place by its members, which a list compares by identity
-        first.  Through ``dict`` an ``OrderedDict`` is read as fast as one.
+        Called for each request, and so written to be fast.  Through ``dict`` an ``OrderedDict`` is
+        read as fast as one; lists compare their members by identity first.
         """
         return (
             self._plain
-            and session.headers is self._headers
-            and session.adapters is self._adapters
-            and [*_values(self._store), *_values(self._adapters)] == self._members
-            and session.cookies is self._cookies
-            and session.verify is self._verify
-            and session.trust_env is self._trusts
-            and session.cert is None
-            and not session.stream
-            and not session.params
-            and not session.proxies
-            and not session.hooks["response"]
+            and self._fields.version == self._version
+            and [*_values(self._adapters)] == self._mounted
+            and not self._params
+            and not self._proxies
+            and not self._hooks["response"]
             and _Session.get_adapter is _get_adapter  # else somebody fakes answers
             and _Adapter.send is _adapter_send  # likewise
             and _sessions.get_netrc_auth is _get_netrc_auth
+        )
+
+    def holds_all(self, session: requests.Session) -> bool:
+        """The same, and that requests go through nothing of the test's own, nor are signed."""
+        return (
+            self._way is not None
+            and type(session).request is self._way
+            and not session.auth
+            and self.holds()
         )
 
     def renew(self, session: requests.Session) -> bool:
@@ -83,14 +94,16 @@ class Standing:
         if not _is_plain(session):
             return False
         headers: Any = session.headers
-        adapters: Any = session.adapters
-        self._headers, self._store, self._adapters = headers, headers._store, adapters
-        self._members: list[Any] = [*_values(self._store), *_values(self._adapters)]
-        self._cookies, self._verify = session.cookies, session.verify
-        self._trusts = session.trust_env
-        verify = (type(self._verify), self._verify)
+        if type(headers._store) is not _Fields:
+            headers._store = _Fields(headers._store)
+        self._fields: _Fields = headers._store
+        self._version = self._fields.version
+        self._adapters: Any = session.adapters
+        self._mounted: list[Any] = [*_values(self._adapters)]
+        self._params, self._proxies, self._hooks = session.params, session.proxies, session.hooks
+        verify = (type(session.verify), session.verify)
         try:
-            key = (*_values(self._store), verify, self._trusts and _environment())
+            key = (*_values(self._fields), verify, session.trust_env and _environment())
             found = _templates.get(key)
         except TypeError:  # a header that cannot be a key is none that can be sent
             return False
@@ -99,14 +112,57 @@ class Standing:
                 _templates.clear()
             found = _templates[key] = Templates()
         self.templates = found
+        way = type(session).request
+        self._way = way if way in _ways and "request" not in session.__dict__ else None
         self._plain = True
-        return self.holds(session)
+        return self.holds()
 
     def close(self) -> None:
         """Close the connections that are idle."""
         for idle in self.idle.values():
             while idle:
                 idle.pop().close()
+
+
+class _Fields(OrderedDict[str, Any]):
+    """What a session's headers are kept in, which counts its changes.
+
+    ``CaseInsensitiveDict`` sets and deletes items, and does nothing else to it.
+    """
+
+    __slots__ = ("version",)
+
+    def __init__(self, items: Any = ()) -> None:
+        self.version = 0
+        super().__init__(items)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.version += 1
+        super().__setitem__(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self.version += 1
+        super().__delitem__(name)
+
+    def __reduce__(self) -> Any:
+        return OrderedDict, (), None, None, iter(self.items())
+
+
+def _set(session: requests.Session, name: str, value: Any) -> None:
+    """Set an attribute of a session."""
+    _set_attribute(session, name, value)
+    standing: Standing | None = session.__dict__.get("_loads")
+    if standing is not None:
+        standing.doubt()
+
+
+def watch_sessions(*ways: Any) -> None:
+    """Have all sessions say when something in them is set.
+
+    ``ways`` are the methods by which :mod:`loads.clients` makes requests.
+    """
+    requests.Session.__setattr__ = _set  # type: ignore[method-assign, assignment]
+    _ways.update(ways)
 
 
 def _environment() -> tuple[str | None, ...]:
@@ -125,6 +181,8 @@ def standing_of(session: requests.Session) -> Standing:
 def _is_plain(session: requests.Session) -> bool:
     return (
         _is_plain_class(type(session))
+        and not session.cert
+        and not session.stream
         and len(session.adapters) == 2
         and type(session.headers) is CaseInsensitiveDict
         and type(session.cookies) is RequestsCookieJar
@@ -133,11 +191,13 @@ def _is_plain(session: requests.Session) -> bool:
 
 
 def _is_plain_class(kind: type[requests.Session]) -> bool:
-    """Whether a class of sessions leaves what we replace as it is."""
+    """Whether a class of sessions leaves what we replace as it is, and says when it is changed."""
     plain = _plain_classes.get(kind)
     if plain is None:
         base = requests.Session
-        plain = all(getattr(kind, name) is getattr(base, name) for name in _OURS)
+        plain = kind.__setattr__ is _set and all(
+            getattr(kind, name) is getattr(base, name) for name in _OURS
+        )
         _plain_classes[kind] = plain
     return plain
 

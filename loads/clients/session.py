@@ -36,17 +36,6 @@ class Session(requests.Session):
     request's series, instead of what is made from the URL.
     """
 
-    def get(self, url: str | bytes, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """As ``requests.Session.get``; what tests do most has the shortest way."""
-        if kwargs or "request" in self.__dict__:  # the one or other replaces it for a test
-            return super().get(url, **kwargs)
-        return _Ways.bare(self, "GET", url)
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.request is not Session.request and cls.get is Session.get:
-            cls.get = requests.Session.get  # type: ignore[method-assign, assignment]
-
     def request(
         self, method: str, url: str | bytes, *args: Any, name: str = "", **kwargs: Any
     ) -> requests.Response:
@@ -70,7 +59,6 @@ class _Ways:
     """How requests are made in this process."""
 
     request: Callable[..., requests.Response] = staticmethod(_requests_request)
-    bare: Callable[..., requests.Response] = staticmethod(_requests_request)
     name: Callable[[requests.Session, str], None] = staticmethod(_name)
 
 
@@ -83,6 +71,7 @@ def measure(fast: bool = False) -> None:
     if fast:
         adapters.save_memory()
         from loads.clients import fast as path  # noqa: PLC0415 - imports gevent
+        from loads.clients import plain  # noqa: PLC0415 - likewise
 
         def _send_fast(
             session: requests.Session, prepared: requests.PreparedRequest, **kwargs: Any
@@ -101,9 +90,10 @@ def measure(fast: bool = False) -> None:
             path.name(session, name)
 
         _Ways.name = staticmethod(_name_both)
+        plain.watch_sessions(path.request, Session.request)
         requests.Session.send = _send_fast  # type: ignore[method-assign, assignment]
         _Ways.request = staticmethod(path.request)
-        _Ways.bare = staticmethod(path.bare)
+        requests.Session.get, requests.Session.post = path.get, path.post  # type: ignore
         requests.Session.request = path.request  # type: ignore[method-assign, assignment]
         requests.Session.close = _close  # type: ignore[method-assign, assignment]
 

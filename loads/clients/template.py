@@ -8,6 +8,7 @@ what Requests would send.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections import OrderedDict
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
 from loads.clients.connect import Origin
+from loads.clients.http import LastAnswer
 from loads.recorder.writer import Recorder, SeriesRecord
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -29,6 +31,17 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 complexjson: Any = vars(requests.compat)["json"]  # simplejson, where that is installed
 #: ``dumps(..., allow_nan=False)`` makes an encoder each time, which takes longer than its use
 _to_json: Any = complexjson.JSONEncoder(allow_nan=False).encode
+_markers: dict[int, Any] = {}
+_make_encoder = getattr(json.encoder, "c_make_encoder", None)
+#: what ``_to_json`` makes for each call, and then does with dictionaries and lists
+_encode_json: Any = (
+    _make_encoder(
+        _markers, json.JSONEncoder().default, json.encoder.encode_basestring_ascii,
+        None, ": ", ", ", False, False, False,
+    )
+    if _make_encoder is not None and complexjson is json
+    else None
+)  # fmt: skip
 _encode_params = requests.PreparedRequest._encode_params
 _default_user_agent = "python-urllib3/" + version("urllib3")
 PLACE = "loads-place=1"  # stands for cookies in a template
@@ -41,12 +54,12 @@ class Template:
 
     ``head`` is everything up to the cookies, ``tail`` what follows them; where there is a body,
     the tail has a place for its length.  ``whole`` is all of it with neither.  ``series`` is where
-    ``recorder`` has its hits recorded, if they were already.
+    ``recorder`` has its hits recorded, if they were already; ``last`` is the last answer.
     """
 
     __slots__ = (
-        "_cookie_at", "_cookie_place", "_lines", "_model", "_prepared", "head", "method", "origin",
-        "recorder", "series", "tail_after", "tail_before", "url", "whole",
+        "_cookie_at", "_cookie_place", "_lines", "_model", "_prepared", "head", "last", "method",
+        "origin", "recorder", "series", "tail_after", "tail_before", "url", "whole",
     )  # fmt: skip
 
     def __init__(self, prepared: requests.PreparedRequest, to: Origin) -> None:
@@ -68,6 +81,7 @@ class Template:
         self.url = url
         self.recorder: Recorder | None = None
         self.series: SeriesRecord | None = None
+        self.last = LastAnswer()
         at, lines = self._cookie_at, self._lines
         self.head = b"\r\n".join((first, *lines[:at], b""))
         # the line break in front is for the expression, which looks for whole headers
@@ -147,7 +161,7 @@ class Template:
 class Prepared:
     """A request that somebody else prepared, in the place of a template: sent as it is."""
 
-    __slots__ = ("method", "origin", "prepared", "recorder", "series", "url", "whole")
+    __slots__ = ("last", "method", "origin", "prepared", "recorder", "series", "url", "whole")
 
     def __init__(
         self,
@@ -162,6 +176,7 @@ class Prepared:
         self.prepared = prepared
         self.whole = b"\r\n".join((request_line(prepared), *header_lines(prepared), b"", b""))
         self.recorder, self.series = recorder, series
+        self.last = LastAnswer()
 
     def wire(self, body: Body, cookie: str | None) -> bytes:
         """The request."""
@@ -226,6 +241,17 @@ def _encode_form(data: Any) -> Any:
     return _encode_params(data)
 
 
+def _json_text(value: Any) -> str:
+    """As Requests does it."""
+    if _encode_json is not None and type(value) in (dict, list):
+        try:
+            return "".join(_encode_json(value, 0))
+        except Exception:  # to be told by the one that Requests has
+            _markers.clear()
+    text: str = _to_json(value)
+    return text
+
+
 class Body:
     """The body of one call: how it is made of ``data`` or ``json``, and its bytes.
 
@@ -245,7 +271,7 @@ class Body:
                 self.kind, self.text = "form", _encode_form(data)
         elif json is not None:
             self.kind = "json"
-            self.text = self.content = _to_json(json).encode()
+            self.text = self.content = _json_text(json).encode()
         else:
             self.kind = ""
         if self.content is None and self.text is not None:

@@ -46,6 +46,9 @@ class Templates:
     def __init__(self) -> None:
         #: by method and URL, and what else there is of a request; None: not for the fast path
         self.known: dict[Any, Template | None] = {}
+        #: of those that are asked for with nothing but a URL, and with that and a kind of body
+        self.gets: dict[str, Template] = {}
+        self.posts: dict[tuple[str, str], Template] = {}
         self._models: dict[Any, Template] = {}
 
     def find(
@@ -69,10 +72,20 @@ class Templates:
         if template is _NOT_ASKED:
             if len(self.known) >= MAX_TEMPLATES:
                 self.known.clear()
+                self.gets.clear()
+                self.posts.clear()
                 self._models.clear()
             template = self._vary_or_make(session, method, url, params, headers, body, auth)
             self.known[key] = template
+            if template is not None and not (params or headers or auth):
+                self._keep_short(method, url, body, template)
         return template  # type: ignore[no-any-return]
+
+    def _keep_short(self, method: str, url: str, body: Body, template: Template) -> None:
+        if method == "GET" and not body.kind:
+            self.gets[url] = template
+        elif method == "POST" and body.kind:
+            self.posts[url, body.kind] = template
 
     def _vary_or_make(
         self,

@@ -9,16 +9,16 @@ from __future__ import annotations
 from loads.recorder.memory import Memory
 from loads.recorder.writer import Recorder
 
-_installed: list[Recorder] = []
+installed: list[Recorder] = []  #: that, for who cannot afford a call
 
 
 def install(recorder: Recorder) -> None:
     """Make ``recorder`` the one of this process."""
-    _installed[:] = [recorder]
+    installed[:] = [recorder]
 
 
 def current() -> Recorder:
     """The recorder of this process."""
-    if not _installed:
+    if not installed:
         install(Recorder(Memory.create()))
-    return _installed[0]
+    return installed[0]

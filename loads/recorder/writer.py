@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from array import array
 
 from loads.metrics.cap import OTHER_FAILURE
 from loads.metrics.failures import Failure, clip, normalised
-from loads.metrics.histogram import MAX_VALUE, SUB_BITS, SUB_BUCKETS
+from loads.metrics.histogram import MAX_VALUE, SUB_BITS, bucket_of, highest_of
 from loads.metrics.series import KINDS, OTHER, NoAnswer, SeriesKey
 from loads.metrics.tally import COUNTS
 from loads.recorder import layout
@@ -24,9 +25,9 @@ from loads.recorder.layout import (
 from loads.recorder.memory import Memory
 
 MAX_NAME = 1_000
-_EXACT = 2 * SUB_BUCKETS
 _SENDING, _WAITING, _RECEIVING = PHASES + 1, PHASES + 2, PHASES + 3
 _BUCKETS_AT = layout.BUCKETS_AT
+_LOOKED_UP = 1 << 15  #: microseconds; most times are shorter
 _COUNT_CELLS = {name: layout.COUNTS + i for i, name in enumerate(COUNTS)}
 HITS_STARTED = _COUNT_CELLS["hits_started"]
 CONNECTIONS_REUSED = _COUNT_CELLS["connections_reused"]
@@ -35,13 +36,30 @@ TOUCH_INTERVAL = 0.001  #: seconds that need not be told apart
 _WRAP = 1 << 64
 
 
+def _bucket_cells() -> array[int]:
+    """The cell of a time's bucket in its series, by microseconds."""
+    cells: array[int] = array("H")
+    while len(cells) < _LOOKED_UP:
+        bucket = bucket_of(len(cells))
+        cells.extend([_BUCKETS_AT + bucket] * (highest_of(bucket) + 1 - len(cells)))
+    return cells
+
+
+_BUCKETS = _bucket_cells()
+
+
 class SeriesRecord:
     """Records one series.  Kept by who records, so that a record is no look-up."""
 
-    __slots__ = ("_cells", "_first", "_high", "_low", "_slots", "_touched")
+    __slots__ = (
+        "_cells", "_first", "_high", "_low", "_received", "_sending", "_slots", "_total",
+        "_touched", "_waiting",
+    )  # fmt: skip
 
     def __init__(self, cells: memoryview) -> None:
         self._cells = cells
+        # what the cells hold: writing them is half of reading and writing them
+        self._total = self._received = self._sending = self._waiting = 0
         self._first = -1
         self._low = MAX_VALUE * 1_000
         self._high = 0
@@ -53,24 +71,21 @@ class SeriesRecord:
         cells = self._cells
         if microseconds < 1:  # noqa: PLR1730 - max() would be a call, and this is the hot path
             microseconds = 1
-        cells[TOTAL] += microseconds
+        cells[TOTAL] = self._total = self._total + microseconds
         if microseconds > self._high:
             self._high = cells[HIGH] = microseconds
         if microseconds < self._low:
             self._low = cells[LOW] = microseconds
         if sent or received:
             cells[SENT] += sent
-            cells[RECEIVED] += received
+            cells[RECEIVED] = self._received = self._received + received
         if outcome != self._first:
             self._count_outcome(outcome)
         # bucket_of(), in place: a call would cost a tenth of the whole record
-        if microseconds < _EXACT:
-            bucket = microseconds
+        if microseconds < _LOOKED_UP:
+            bucket = _BUCKETS[microseconds]
         else:
-            microseconds = min(microseconds, MAX_VALUE)
-            shift = microseconds.bit_length() - SUB_BITS - 1
-            bucket = (shift << SUB_BITS) + (microseconds >> shift)
-        bucket += _BUCKETS_AT
+            bucket = bucket_of(microseconds) + _BUCKETS_AT
         count = cells[bucket]
         if not count:
             self._touch(bucket - _BUCKETS_AT)
@@ -94,31 +109,29 @@ class SeriesRecord:
         """
         cells = self._cells
         microseconds = int((end - start) * 1e6) or 1
-        cells[TOTAL] += microseconds
+        cells[TOTAL] = self._total = self._total + microseconds
         if microseconds > self._high:
             self._high = cells[HIGH] = microseconds
         if microseconds < self._low:
             self._low = cells[LOW] = microseconds
         if sent:
             cells[SENT] += sent
-        cells[RECEIVED] += received
+        cells[RECEIVED] = self._received = self._received + received
         if status != self._first:
             self._count_outcome(status)
         waiting = int((answered_at - sent_at) * 1e6)
-        cells[_WAITING] += waiting
+        cells[_WAITING] = self._waiting = self._waiting + waiting
         if end == answered_at and not opening:
-            cells[_SENDING] += microseconds - waiting
+            cells[_SENDING] = self._sending = self._sending + microseconds - waiting
         else:
-            cells[_SENDING] += int((sent_at - start - opening) * 1e6)
+            sending = int((sent_at - start - opening) * 1e6)
+            cells[_SENDING] = self._sending = self._sending + sending
             cells[_RECEIVING] += int((end - answered_at) * 1e6)
         cells[PHASES] += 1
-        if microseconds < _EXACT:
-            bucket = microseconds
+        if microseconds < _LOOKED_UP:
+            bucket = _BUCKETS[microseconds]
         else:
-            microseconds = min(microseconds, MAX_VALUE)
-            shift = microseconds.bit_length() - SUB_BITS - 1
-            bucket = (shift << SUB_BITS) + (microseconds >> shift)
-        bucket += _BUCKETS_AT
+            bucket = bucket_of(microseconds) + _BUCKETS_AT
         count = cells[bucket]
         if not count:
             self._touch(bucket - _BUCKETS_AT)
@@ -128,9 +141,9 @@ class SeriesRecord:
         """Add the phases of one hit, in microseconds; what is negative was not measured."""
         cells = self._cells
         if sending > 0:
-            cells[_SENDING] += sending
+            cells[_SENDING] = self._sending = self._sending + sending
         if waiting > 0:
-            cells[_WAITING] += waiting
+            cells[_WAITING] = self._waiting = self._waiting + waiting
         if receiving > 0:
             cells[_RECEIVING] += receiving
         cells[PHASES] += 1

@@ -47,7 +47,8 @@ class CaseRun:
     def run(self, outcome: Outcome) -> None:
         """Run the test, and enter in ``outcome`` how it ended."""
         case = self._case
-        case._testMethodName = self._name  # one instance serves all tests of the class
+        if case._testMethodName != self._name:  # one instance serves all tests of the class
+            case._testMethodName = self._name
         if not self._ordinary:
             case.run(outcome)
             return

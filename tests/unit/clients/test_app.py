@@ -626,7 +626,7 @@ def test_json(app: TestApp, wire: Wire) -> None:
 def hits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """What a worker does; calling it gives the hits since the last call, by name and method."""
     memory = Memory.create()
-    monkeypatch.setattr(current, "_installed", [Recorder(memory)])
+    monkeypatch.setattr(current, "installed", [Recorder(memory)])
     for owner, name in (
         (requests.Session, "send"),
         (webtest.TestApp, "__init__"),

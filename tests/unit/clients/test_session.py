@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import os
+import pickle
 import re
 import socket
 import subprocess
@@ -16,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 import requests
@@ -38,7 +41,7 @@ from tests.unit.clients.raw_server import RawServer, serving
 from tests.unit.strategies import quick
 
 FAST = bool(os.environ.get("LOADS_TEST_FAST"))
-_PATCHED = ("send", "request", "close")
+_PATCHED = ("send", "request", "get", "post", "close", "__setattr__")
 _plain = {name: getattr(requests.Session, name) for name in _PATCHED}
 
 
@@ -697,6 +700,10 @@ class Generated:
         yield from (b"one", b"two")
 
 
+ENDLESS: dict[str, Any] = {}
+ENDLESS["itself"] = ENDLESS
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -715,6 +722,11 @@ class Generated:
         {"params": b"a=b"},
         {"params": "100%"},
         {"json": float("nan")},
+        {"json": {"b": [1, None, 'ü"', {}], "a": -1.5e300}},
+        {"json": {"a": float("inf")}},
+        {"json": {3: True, None: 1.0}},
+        {"json": ENDLESS},
+        {"json": []},
     ],
     ids=lambda options: repr(options).replace("\\", ""),
 )
@@ -778,10 +790,14 @@ def test_a_session_may_change_between_requests(server: RawServer) -> None:
                 lambda: own.cookies.set("gone", "1", expires=1),
                 own.cookies.clear,
                 lambda: own.mount("http://", HTTPAdapter()),
+                lambda: setattr(own, "params", {"c": "d"}),
+                lambda: own.params.pop("c"),  # type: ignore[union-attr]
+                lambda: own.headers.update({"X-Late": "1"}),
             ):
                 change()
                 for _ in range(2):
                     own.get(f"{server.url}/status/404")
+                    own.post(f"{server.url}/any", json={"a": 1})
             return server.take()
 
     unmeasure()
@@ -792,6 +808,77 @@ def test_a_session_may_change_between_requests(server: RawServer) -> None:
         assert asked(requests.Session) == plain
     finally:
         unmeasure()
+
+
+def test_sessions_may_share_their_headers(measured: None, server: RawServer) -> None:
+    with Session() as one, requests.Session() as other:
+        other.headers = one.headers
+        for number in range(3):
+            one.headers["X-Number"] = str(number)
+            for own in (one, other, one):
+                own.get(f"{server.url}/any")
+                assert f"X-Number: {number}\r\n".encode() in server.take()[0]
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda own: pickle.loads(pickle.dumps(own))])
+def test_a_session_that_was_used_can_be_copied(
+    measured: None, server: RawServer, again: Callable[[Any], requests.Session]
+) -> None:
+    with requests.Session() as own:
+        own.headers["X-Number"] = "1"
+        own.get(f"{server.url}/any")
+        with again(own) as other:
+            assert type(other.headers) is type(own.headers)
+            other.headers["X-Number"] = "2"
+            server.take()
+            for each in (own, other):
+                each.get(f"{server.url}/any")
+    assert [re.search(rb"X-Number: (.)", sent)[1] for sent in server.take()] == [b"1", b"2"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", [Session, requests.Session])
+def test_a_request_method_of_somebody_elses_is_called(
+    measured: None, server: RawServer, kind: type[requests.Session]
+) -> None:
+    """As by ``mock.patch``, of the class or of one session, or in a class of the test's own."""
+    called: list[tuple[Any, ...]] = []
+
+    class Derived(kind):  # type: ignore[misc, valid-type]
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            called.append(args)
+            return super().request(*args, **kwargs)
+
+    with kind() as own, Derived() as derived:
+        for each in (own, derived):
+            each.get(f"{server.url}/any")
+            each.post(f"{server.url}/any", data={"a": "b"})
+        assert [args[0] for args in called] == ["GET", "POST"]
+        with mock.patch.object(kind, "request", lambda *args, **_: called.append(args[1:])):
+            own.get(f"{server.url}/any")
+        with mock.patch.object(own, "request", lambda *args, **_: called.append(args)):
+            own.post(f"{server.url}/any", data={"a": "b"})
+        assert [args[0] for args in called] == ["GET", "POST"] * 2
+        assert own.get(f"{server.url}/any").status_code == 200
+
+
+def test_what_is_no_json_spoils_nothing(hits: Hits, server: RawServer) -> None:
+    shared = {"a": 1}
+    with Session() as own:
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                own.post(f"{server.url}/any", json=[shared, {1, 2}])
+            own.post(f"{server.url}/any", json=[shared, shared])
+    assert [sent.rpartition(b"\r\n")[2] for sent in server.take()] == [b'[{"a": 1}, {"a": 1}]'] * 2
+
+
+def test_equal_answers_are_answers_of_their_own(hits: Hits, server: RawServer) -> None:
+    with Session() as own:
+        answers = [own.get(f"{server.url}/status/404") for _ in range(4)]
+        answers[0].headers["X-Own"] = "changed"
+        assert [answer.status_code for answer in answers] == [404] * 4
+        assert len({id(answer.headers) for answer in answers}) == 4
+        assert "X-Own" not in answers[1].headers
+    assert hits.read() == {"GET /status/{n}": {"404": 4}}
 
 
 def test_a_new_session_looks_at_the_environment(
