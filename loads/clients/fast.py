@@ -28,7 +28,7 @@ def get(session: requests.Session, url: Any, **kwargs: Any) -> requests.Response
     """As ``requests.Session.get``; what was asked before with nothing but a URL has a short way."""
     if not kwargs and type(url) is str:
         standing: Standing | None = session.__dict__.get("_loads")
-        if standing is not None and standing.holds_all(session):
+        if standing and type(session).request is standing.way and standing.holds():
             template = standing.templates.gets.get(url)
             if template is not None:
                 return perform(session, standing, template, EMPTY, None, True)
@@ -41,7 +41,7 @@ def post(
     """As ``requests.Session.post``; as short as :func:`get`, where nothing but a body is given."""
     if not kwargs and type(url) is str and (data or json is not None):
         standing: Standing | None = session.__dict__.get("_loads")
-        if standing is not None and standing.holds_all(session):
+        if standing and type(session).request is standing.way and standing.holds():
             body = _body_of(data, json)
             template = standing.templates.posts.get((url, body.kind)) if body else None
             if template is not None and body is not None:

@@ -44,17 +44,20 @@ class Standing:
     """What is kept with a session: how it was found to be, its templates and idle connections.
 
     ``name`` is what the test calls the series of the request that is under way, if it does.
+    ``way`` is the class's ``request`` where a request may go past it: it is ours, and nothing is
+    to be signed; else None.
     """
 
-    __slots__ = ("_adapters", "_fields", "_hooks", "_mounted", "_params", "_plain", "_proxies",
-                 "_version", "_way", "cookie_headers", "idle", "name", "templates")  # fmt: skip
+    __slots__ = ("_adapters", "_adapters_version", "_fields", "_fields_version", "_hooks",
+                 "_params", "_plain", "_proxies", "cookie_headers", "idle", "name", "templates",
+                 "way")  # fmt: skip
 
     def __init__(self) -> None:
         self.name = ""
         self.idle: dict[Origin, list[Connection]] = {}
         self.cookie_headers = CookieHeaders()
         self.templates: Templates
-        self._way: Any = None
+        self.way: Any = None
         self._plain = False
 
     def doubt(self) -> None:
@@ -64,13 +67,12 @@ class Standing:
     def holds(self) -> bool:
         """Whether the session is as it was, and that was plain.
 
-        Called for each request, and so written to be fast.  Through ``dict`` an ``OrderedDict`` is
-        read as fast as one; lists compare their members by identity first.
+        Called for each request, and so written to be fast.
         """
         return (
             self._plain
-            and self._fields.version == self._version
-            and [*_values(self._adapters)] == self._mounted
+            and self._fields.version == self._fields_version
+            and self._adapters.version == self._adapters_version
             and not self._params
             and not self._proxies
             and not self._hooks["response"]
@@ -79,27 +81,18 @@ class Standing:
             and _sessions.get_netrc_auth is _get_netrc_auth
         )
 
-    def holds_all(self, session: requests.Session) -> bool:
-        """The same, and that requests go through nothing of the test's own, nor are signed."""
-        return (
-            self._way is not None
-            and type(session).request is self._way
-            and not session.auth
-            and self.holds()
-        )
-
     def renew(self, session: requests.Session) -> bool:
         """Look at the session wholly; False if it is not plain."""
         self._plain = False
         if not _is_plain(session):
             return False
         headers: Any = session.headers
-        if type(headers._store) is not _Fields:
-            headers._store = _Fields(headers._store)
-        self._fields: _Fields = headers._store
-        self._version = self._fields.version
-        self._adapters: Any = session.adapters
-        self._mounted: list[Any] = [*_values(self._adapters)]
+        if type(headers._store) is not Counting:
+            headers._store = Counting(headers._store)
+        self._fields: Counting = headers._store
+        self._adapters: Counting = session.adapters  # type: ignore[assignment]
+        self._fields_version = self._fields.version
+        self._adapters_version = self._adapters.version
         self._params, self._proxies, self._hooks = session.params, session.proxies, session.hooks
         verify = (type(session.verify), session.verify)
         try:
@@ -113,7 +106,8 @@ class Standing:
             found = _templates[key] = Templates()
         self.templates = found
         way = type(session).request
-        self._way = way if way in _ways and "request" not in session.__dict__ else None
+        is_ours = way in _ways and "request" not in session.__dict__
+        self.way = way if is_ours and not session.auth else None
         self._plain = True
         return self.holds()
 
@@ -124,10 +118,10 @@ class Standing:
                 idle.pop().close()
 
 
-class _Fields(OrderedDict[str, Any]):
-    """What a session's headers are kept in, which counts its changes.
+class Counting(OrderedDict[str, Any]):
+    """What a session's headers are kept in, and its adapters, which counts its changes.
 
-    ``CaseInsensitiveDict`` sets and deletes items, and does nothing else to it.
+    What else changes an ``OrderedDict`` sets or deletes items by what is here.
     """
 
     __slots__ = ("version",)
@@ -144,12 +138,26 @@ class _Fields(OrderedDict[str, Any]):
         self.version += 1
         super().__delitem__(name)
 
+    def pop(self, *args: Any) -> Any:
+        self.version += 1
+        return super().pop(*args)
+
+    def popitem(self, last: bool = True) -> tuple[str, Any]:
+        self.version += 1
+        return super().popitem(last)
+
+    def clear(self) -> None:
+        self.version += 1
+        super().clear()
+
     def __reduce__(self) -> Any:
         return OrderedDict, (), None, None, iter(self.items())
 
 
 def _set(session: requests.Session, name: str, value: Any) -> None:
-    """Set an attribute of a session."""
+    """Set an attribute of a session, as its constructor does, too."""
+    if name == "adapters" and type(value) is OrderedDict:
+        value = Counting(value)
     _set_attribute(session, name, value)
     standing: Standing | None = session.__dict__.get("_loads")
     if standing is not None:
@@ -183,6 +191,7 @@ def _is_plain(session: requests.Session) -> bool:
         _is_plain_class(type(session))
         and not session.cert
         and not session.stream
+        and type(session.adapters) is Counting
         and len(session.adapters) == 2
         and type(session.headers) is CaseInsensitiveDict
         and type(session.cookies) is RequestsCookieJar

@@ -91,6 +91,26 @@ class SeriesRecord:
             self._touch(bucket - _BUCKETS_AT)
         cells[bucket] = count + 1
 
+    def record_time(self, seconds: float, outcome: int) -> None:
+        """Count one test: :meth:`record` without what only hits have."""
+        cells = self._cells
+        microseconds = int(seconds * 1e6) or 1
+        cells[TOTAL] = self._total = self._total + microseconds
+        if microseconds > self._high:
+            self._high = cells[HIGH] = microseconds
+        if microseconds < self._low:
+            self._low = cells[LOW] = microseconds
+        if outcome != self._first:
+            self._count_outcome(outcome)
+        if microseconds < _LOOKED_UP:
+            bucket = _BUCKETS[microseconds]
+        else:
+            bucket = bucket_of(microseconds) + _BUCKETS_AT
+        count = cells[bucket]
+        if not count:
+            self._touch(bucket - _BUCKETS_AT)
+        cells[bucket] = count + 1
+
     def record_answer(
         self,
         start: float,

@@ -52,21 +52,20 @@ class CaseRun:
         if not self._ordinary:
             case.run(outcome)
             return
-        state = case._outcome = self._state
+        state = self._state
+        if case._outcome is not state:
+            case._outcome = state
         if state.result is not outcome:  # the one before was not clean
             state.result, state.success, state.expectedFailure = outcome, True, None
-        try:
-            if self._set_up is None or self._part(self._set_up, outcome):
-                try:
-                    self._method()
-                except BaseException as error:
-                    self._caught(error, outcome)
-                if self._tear_down is not None:
-                    self._part(self._tear_down, outcome)
-            if case._cleanups:
-                case.doCleanups()
-        finally:
-            case._outcome = None
+        if self._set_up is None or self._part(self._set_up, outcome):
+            try:
+                self._method()
+            except BaseException as error:
+                self._caught(error, outcome)
+            if self._tear_down is not None:
+                self._part(self._tear_down, outcome)
+        if case._cleanups:
+            case.doCleanups()
 
     def _part(self, part: Callable[[], Any], outcome: Outcome) -> bool:
         """Run a fixture; False when what depends on it is not to be run."""

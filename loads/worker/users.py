@@ -99,8 +99,7 @@ class User:
         self._root = root
         self._recorder = recorder
         self._belongings = Belongings()
-        self._runs: dict[str, _Run] = {}
-        self._series: dict[str, SeriesRecord] = {}
+        self._known: dict[str, tuple[_Run, SeriesRecord]] = {}
         self._outcome = Outcome(root)
         self.ended = 0.0  #: when the last test ended, on the monotonic clock
 
@@ -121,19 +120,17 @@ class User:
         recorder.cells[TESTS_STARTED] += 1
         start = monotonic()
         try:
-            run = self._runs.get(test.name)
-            if run is None:
-                run = self._runs[test.name] = self._prepare(test)
+            known = self._known.get(test.name)
+            if known is None:
+                known = self._known[test.name] = self._prepare(test), recorder.series(test.key)
                 start = monotonic()
+            run, series = known
             run(outcome)
         except BaseException as error:  # of a constructor or a plain test: unittest keeps its own
             outcome.caught(error)
         end = self.ended = monotonic()
         if outcome.clean:
-            series = self._series.get(test.name)
-            if series is None:
-                series = self._series[test.name] = recorder.series(test.key)
-            series.record(int((end - start) * 1e6), _SUCCESS)
+            series.record_time(end - start, _SUCCESS)
         else:
             self._report(test, outcome, start, end)
         if end > recorder.touch_at:

@@ -790,6 +790,9 @@ def test_a_session_may_change_between_requests(server: RawServer) -> None:
                 lambda: own.cookies.set("gone", "1", expires=1),
                 own.cookies.clear,
                 lambda: own.mount("http://", HTTPAdapter()),
+                lambda: own.adapters.update({"http://": HTTPAdapter()}),
+                lambda: own.mount(server.url + "/any", HTTPAdapter()),
+                lambda: own.adapters.pop(server.url + "/any"),
                 lambda: setattr(own, "params", {"c": "d"}),
                 lambda: own.params.pop("c"),  # type: ignore[union-attr]
                 lambda: own.headers.update({"X-Late": "1"}),
