@@ -18,7 +18,7 @@ from loads.observers.registry import Registry as ObserverRegistry
 from loads.outputs.registry import Registry
 from loads.plan import ON_AGENT_LOSS
 from loads.plugins import Plugins
-from loads.transport.ssh import DEFAULT_FRONTEND
+from loads.transport.endpoints import DEFAULT_FRONTEND
 
 registry = Registry()
 observers = ObserverRegistry()

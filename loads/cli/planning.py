@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loads.cli.options import FOREVER, observers, registry
 from loads.config import Configuration, Source
@@ -19,10 +19,12 @@ from loads.errors import TargetError, UsageError
 from loads.outputs.base import Output
 from loads.plan import RunPlan, parse_cycle, parse_duration, split_command
 from loads.plugins import Plugins
-from loads.protocol.messages import Wish
 from loads.target import Target, find_program, find_target
-from loads.transport.ssh import DEFAULT_FRONTEND
-from loads.transport.tokens import PREFIX, Access, find_access
+from loads.transport.endpoints import DEFAULT_FRONTEND
+
+if TYPE_CHECKING:  # a run without a cluster does without them
+    from loads.protocol.messages import Wish
+    from loads.transport.tokens import Access
 
 #: The settings that a test can look up in ``self.config``.  Where the cluster is, the variables
 #: for the test and what outputs are told may hold secrets, and a plan is shown to many.
@@ -180,6 +182,8 @@ def given_grace(settings: Configuration) -> float | None:
 
 def find_frontend(settings: Configuration) -> Access:
     """The frontend of the broker, and what opens it; with ``--ssh``, as it is seen from there."""
+    from loads.transport.tokens import PREFIX, find_access
+
     text = settings.text("broker")
     if not settings.text("ssh"):
         return find_access(text)
@@ -219,8 +223,13 @@ def build_wishes(settings: Configuration) -> tuple[Wish, ...]:
 
     Built once here, so that mistakes show before there is a run.  Raises :class:`UsageError`.
     """
+    names = dict.fromkeys(settings.items("observer"))
+    if not names:
+        return ()
+    from loads.protocol.messages import Wish
+
     wishes = []
-    for name in dict.fromkeys(settings.items("observer")):
+    for name in names:
         values = _options_of("observer", observers, name, settings)
         observers.build(name, values)
         wishes.append(Wish(name, tuple(sorted(values.items()))))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from loads.errors import BrokerError, UsageError
 
+#: The frontend that is meant behind a tunnel when none is named: the port of Loads 1.
+DEFAULT_FRONTEND = "tcp://127.0.0.1:7780"
 MAX_IPC_PATH = 107  #: bytes of the path of a Unix socket
 _WILDCARDS = {"*", "0.0.0.0", "[::]"}  # noqa: S104 - recognised here, not bound
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5}|\*)")

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from loads.clock import Clock
-from loads.transport.sockets import Socket, raw
+
+if TYPE_CHECKING:
+    from loads.transport.sockets import Socket  # a run without a cluster does without it
 
 
 class Reactor:
@@ -123,3 +125,8 @@ class Reactor:
             return None
         wait = min(timer[0] for timer in self._timers) - self._clock.monotonic()
         return max(0, int(wait * 1000) + 1)
+
+
+def raw(source: Socket | int) -> Any:
+    """What a poller takes for a source."""
+    return source if isinstance(source, int) else source.raw

@@ -28,9 +28,6 @@ from loads.transport.endpoints import MAX_IPC_PATH, check_syntax, is_loopback, p
 from loads.transport.home import HOME_IN_SHELL
 from loads.transport.tokens import Access, read_token, token_in
 
-#: The frontend that is meant when none is named: the port of Loads 1.
-DEFAULT_FRONTEND = "tcp://127.0.0.1:7780"
-
 _POLL = 0.02  #: seconds between two looks whether ssh is through
 _CONTROL_TIME = 15.0  #: seconds that a connection that is there may take for another forward
 _SUFFIX = 20  #: bytes that ssh adds to the path of its control socket while it makes it
