@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 import requests
-from requests.cookies import get_cookie_header
+from requests.cookies import RequestsCookieJar, get_cookie_header, merge_cookies
 
 MAX_HEADERS = 100
 _NOT_ASKED: Any = object()
@@ -37,9 +37,11 @@ class CookieHeaders:
             self._headers.clear()
         header: str | None = self._headers.get(key, _NOT_ASKED)
         if header is _NOT_ASKED:
-            header = self._headers[key] = get_cookie_header(jar, request)
-            self._jar = _content(jar)  # again: asking has removed what had expired
-            expiries = (cookie.expires for cookie in jar if cookie.expires is not None)
+            # a copy, as Requests asks: before Python 3.11, copying sorts them
+            asked = merge_cookies(RequestsCookieJar(), jar)
+            header = self._headers[key] = get_cookie_header(asked, request)
+            self._jar = content
+            expiries = (cookie.expires for cookie in asked if cookie.expires is not None)
             self._until = min(expiries, default=float("inf"))
         return header
 
