@@ -68,40 +68,22 @@ class SeriesRecord:
 
     def record(self, microseconds: int, outcome: int, sent: int = 0, received: int = 0) -> None:
         """Count one hit or test.  The order of the writes matters: see ``layout``."""
+        if sent or received:
+            self._cells[SENT] += sent
+            self._cells[RECEIVED] = self._received = self._received + received
+        self.record_time(max(1, microseconds), outcome)
+
+    def record_time(self, microseconds: int, outcome: int) -> None:
+        """Count what took some time, one microsecond at least, and has no bytes."""
         cells = self._cells
-        if microseconds < 1:  # noqa: PLR1730 - max() would be a call, and this is the hot path
-            microseconds = 1
         cells[TOTAL] = self._total = self._total + microseconds
         if microseconds > self._high:
             self._high = cells[HIGH] = microseconds
         if microseconds < self._low:
             self._low = cells[LOW] = microseconds
-        if sent or received:
-            cells[SENT] += sent
-            cells[RECEIVED] = self._received = self._received + received
         if outcome != self._first:
             self._count_outcome(outcome)
         # bucket_of(), in place: a call would cost a tenth of the whole record
-        if microseconds < _LOOKED_UP:
-            bucket = _BUCKETS[microseconds]
-        else:
-            bucket = bucket_of(microseconds) + _BUCKETS_AT
-        count = cells[bucket]
-        if not count:
-            self._touch(bucket - _BUCKETS_AT)
-        cells[bucket] = count + 1
-
-    def record_time(self, seconds: float, outcome: int) -> None:
-        """Count one test: :meth:`record` without what only hits have."""
-        cells = self._cells
-        microseconds = int(seconds * 1e6) or 1
-        cells[TOTAL] = self._total = self._total + microseconds
-        if microseconds > self._high:
-            self._high = cells[HIGH] = microseconds
-        if microseconds < self._low:
-            self._low = cells[LOW] = microseconds
-        if outcome != self._first:
-            self._count_outcome(outcome)
         if microseconds < _LOOKED_UP:
             bucket = _BUCKETS[microseconds]
         else:

@@ -130,7 +130,7 @@ class User:
             outcome.caught(error)
         end = self.ended = monotonic()
         if outcome.clean:
-            series.record_time(end - start, _SUCCESS)
+            series.record_time(int((end - start) * 1e6) or 1, _SUCCESS)
         else:
             self._report(test, outcome, start, end)
         if end > recorder.touch_at:
