@@ -32,6 +32,7 @@ from loads.broker.actions import (
     ToClient,
     Unwelcome,
 )
+from loads.broker.audience import Audience
 from loads.broker.core import Core, Settings
 from loads.broker.keeper import Keeper
 from loads.broker.locks import Locks
@@ -122,7 +123,9 @@ class Server:
             reactor.on_readable(self._backend, self._read_backend)
             reactor.every(TICK, self._tick)
             reactor.every(GARBAGE_INTERVAL, self._report_garbage)
-            self._access.attach(reactor, self._handle_now, self._publisher)
+            audience = Audience(self._publisher, self.endpoints.publisher, log)
+            audience.attach(reactor, self._access.hold)
+            self._access.attach(reactor, self._handle_now, audience.dismiss)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, reactor.stop)
             self._flush()

@@ -19,6 +19,7 @@ from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
 from loads.transport.keys import OWNER, KeyRing, make_pair
 from loads.transport.sockets import Dealer, Publisher, Router, Subscriber
 from loads.transport.tokens import Access, Credentials, read_token
+from tests.e2e.waiting import until
 
 PATIENCE = 20.0  #: seconds; only a test that fails ever waits so long
 
@@ -202,6 +203,47 @@ def test_a_reader_whose_key_is_revoked_reads_no_more_and_others_do(door: Door) -
     finally:
         for reader in readers.values():
             reader.close(linger=False)
+
+
+def test_a_key_that_wants_too_much_is_known_and_held_off(door: Door) -> None:
+    eve, adam = (door.access(name, Role.VIEWER) for name in ("eve", "adam"))
+    readers = []
+
+    def reader(access: Access, subscriptions: int = 1) -> Subscriber:
+        readers.append(Subscriber((m.Ping,), access.credentials))
+        readers[-1].connect(door.at["publisher"])
+        readers[-1].follow("r1")
+        for number in range(1, subscriptions):
+            readers[-1].follow(f"r1-{number:0400}")
+        return readers[-1]
+
+    def is_too_much() -> bool:
+        door.keeper.serve()
+        return not door.publisher.has_room()
+
+    try:
+        one = reader(adam)
+        heard_by(door, one)
+        reader(eve, 5_000)
+        until(is_too_much, "too many subscriptions")
+        assert door.publisher.busiest == "eve"
+        door.keeper.hold("eve", 60)
+        door.publisher.reopen(door.at["publisher"])
+        heard_by(door, one)
+        assert not is_too_much()
+        assert door.publisher.busiest == "adam"
+        another = reader(eve)
+        assert door.keeper.wait(PATIENCE)
+        heard_by(door, one)
+        assert another.receive() is None
+        assert door.keeper.take_refused() == 0, "the key is good"
+        assert door.hear(door.dial(eve))[1] == Who("eve", Role.VIEWER), "on the frontend as well"
+        door.now += 60
+        reader(eve, 5_000)
+        until(is_too_much, "her to be let in again")
+    finally:
+        for one in readers:
+            one.close(linger=False)
 
 
 def heard_by(door: Door, *readers: Subscriber) -> None:
