@@ -25,7 +25,8 @@ from loads.transport.handshake import EVENTS, Handshake, mechanism_of
 from loads.transport.tokens import Access, Credentials
 
 LINGER_MS = 1_000  #: how long a closing socket may take to deliver what was sent
-HANDSHAKE_MS = 10_000  #: how long a peer may take to say who it is
+HANDSHAKE_MS = 10_000  #: how long a server may take to say who it is
+GUEST_MS = 5_000  #: how long a server bears a peer that does not: it takes a descriptor
 MAX_MESSAGE = MAX_BUNDLE + (16 << 20)
 # Plain numbers: pyzmq's own loops over frames compute with enumerations, at some microseconds each.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -85,6 +86,7 @@ class Socket:
 
         Raises :class:`BrokerError` when the endpoint is taken or impossible.
         """
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, GUEST_MS)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
