@@ -17,7 +17,7 @@ from loads.protocol.roles import SOCKETS, UNLOCKED, Role, Who
 from loads.transport.auth import Doorkeeper, KeyWithdrawn
 from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
 from loads.transport.keys import OWNER, KeyRing, make_pair
-from loads.transport.sockets import Dealer, Publisher, Router, Subscriber
+from loads.transport.sockets import GUEST_MS, Dealer, Publisher, Router, Subscriber
 from loads.transport.tokens import Access, Credentials, read_token
 from tests.e2e.waiting import until
 
@@ -136,6 +136,7 @@ def test_a_key_that_is_revoked_is_good_for_nothing_at_once(door: Door) -> None:
     assert door.hear(dealer) == (m.Ping(1), Who("eve", Role.RUNNER))
     door.ring.revoke("eve", door.now)
     (gone,) = door.keeper.refresh()
+    assert door.keeper.withdrawn == [gone]
     assert (gone.who, gone.reason) == (Who("eve", Role.RUNNER), "The key eve was revoked.")
     assert door.keeper.refresh() == []
     dealer.send(m.Ping(2))
@@ -321,9 +322,11 @@ def test_a_broker_is_asked_how_it_is_locked(door: Door) -> None:
         assert mechanism_of(f"tcp://127.0.0.1:{silent.getsockname()[1]}") == b""
 
 
+OTHER = Access("tcp://a:1", Credentials(b"", b""))
+
+
 def test_a_broker_that_was_just_starting_is_forgiven() -> None:
-    access = Access("tcp://a:1", Credentials(b"", b""))
-    handshake = Handshake(access, "frontend", time.time, lambda: b"")
+    handshake = Handshake(OTHER, "frontend", time.time, lambda: b"CURVE")
     for _ in range(ENOUGH - 1):
         handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
     handshake.note(zmq.EVENT_HANDSHAKE_SUCCEEDED, 0)
@@ -332,3 +335,25 @@ def test_a_broker_that_was_just_starting_is_forgiven() -> None:
     assert handshake.refusal is None
     handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
     assert handshake.refusal is not None
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "is_refused"), [(b"CURVE", True), (b"NULL", True), (b"", False)]
+)
+def test_what_closes_and_is_no_broker_may_be_a_tunnel(mechanism: bytes, is_refused: bool) -> None:
+    """Whose far end may yet come, also for who has a key."""
+    handshake = Handshake(OTHER, "frontend", time.time, lambda: mechanism)
+    for _ in range(ENOUGH * 3):
+        handshake.note(zmq.EVENT_CONNECTED, 7)
+        handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    assert (handshake.refusal is not None) is is_refused
+
+
+def test_a_broker_that_is_too_busy_to_answer_refuses_nobody() -> None:
+    now = 1_000.0
+    handshake = Handshake(OTHER, "frontend", lambda: now, lambda: b"CURVE")
+    for _ in range(ENOUGH * 3):
+        handshake.note(zmq.EVENT_CONNECTED, 7)
+        now += GUEST_MS / 1000
+        handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    assert handshake.refusal is None

@@ -15,17 +15,16 @@ from hypothesis import strategies as st
 from loads.errors import UsageError
 from loads.protocol.roles import Role
 from loads.transport import keys
+from loads.transport.arguments import PREFIX, token_in
 from loads.transport.audit import AuditLog
 from loads.transport.home import home_directory, make_home, read_private, write_private
 from loads.transport.keys import KeyRing, public_of
 from loads.transport.tokens import (
-    PREFIX,
     Access,
     Credentials,
     find_access,
     make_token,
     read_token,
-    token_in,
 )
 
 AT = "tcp://box.example:7780"
