@@ -74,11 +74,14 @@ class Locks:
     ) -> None:
         """Answer the questions of the sockets, and tell the core whose key is withdrawn.
 
+        That may have happened while there was no broker: then nobody is awaited in vain.
         ``dismiss`` is to break the connections of the publisher.
         """
         door, opened = self._door, self._opened
         if door is None or opened is None:
             return
+        for withdrawn in door.withdrawn:
+            handle(KeyGone(withdrawn.who.name, withdrawn.reason, withdrawn.hint))
         readers_too = _is_tcp(opened.publisher)
         reactor.on_readable(door, door.serve)
         reactor.every(LOOK, lambda: self._look(door, handle, dismiss if readers_too else None))

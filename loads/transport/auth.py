@@ -133,6 +133,13 @@ class Doorkeeper(Socket):
                 gone.append(Withdrawn(who, *_words(key, now)))
         return gone
 
+    @property
+    def withdrawn(self) -> list[Withdrawn]:
+        """All keys that are good no longer, also those that were so before we were here."""
+        now = self._wall()
+        keys = [key for key in self._keys.values() if key.state(now) != "valid"]
+        return [Withdrawn(key.who, *_words(key, now)) for key in keys]
+
     def _reread(self) -> None:
         """Read the keys again, if their folder has changed, or did so just now."""
         version = self._ring.version
