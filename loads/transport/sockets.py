@@ -34,9 +34,12 @@ QUEUE = 10_000  #: messages that may wait for one peer, unless less is said
 REQUESTS = 100  #: requests of a client, or answers to it, that may wait
 UPDATES = 1_000  #: likewise of a run, for a console: it asks for the whole when it misses some
 _MONITORED = struct.Struct("=HI")  #: an event, and the number that goes with it
-ROOM = 1 << 20  #: bytes of all subscriptions of all peers together
-SUBSCRIPTION = 64  #: bytes that one counts for besides its own: 13,000 consoles have room
+ROOM = 1 << 19  #: bytes of all subscriptions of all peers together
+SUBSCRIPTION = 64  #: bytes that one counts for besides its own: 6,800 consoles have room
 MAX_SUBSCRIPTION = 512  #: bytes of what a peer may say to a publisher; a handshake takes half of it
+#: Subscriptions of a peer that may wait.  ZeroMQ takes all that wait, and what has come meanwhile,
+#: before it says so: with 100, that was 27,000 at once.  With a key, there is room for one less.
+UNHEARD = 2
 ASKERS = 1_000  #: subscriptions of which it is known who asked for them: those that came last
 REOPEN_MS = 1_000  #: how long a port may take to be free again
 
@@ -302,6 +305,7 @@ class Publisher(Socket):
         self._socket = _make(zmq.XPUB, UPDATES)
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION)
+        self._socket.setsockopt(zmq.RCVHWM, UNHEARD)
         if self._lock is not None:
             self._lock.apply(self._socket)
         self._wanted = 0
