@@ -144,6 +144,7 @@ class Follower:
         """Read updates and answers as they come."""
         reactor.on_readable(self._socket, self._read_updates)
         reactor.on_readable(self._client.socket, self._read_answers)
+        reactor.on_readable(self._client.socket.monitor, self._look_at_connection)
 
     def close(self) -> None:
         """Stop following."""
@@ -184,6 +185,12 @@ class Follower:
                 self._tell()
             elif isinstance(answer, m.Refused):
                 self._refused(error_from(answer.code, answer.message, answer.hint))
+
+    def _look_at_connection(self) -> None:
+        """A broker that comes back may not let us in any more."""
+        refusal = self._client.socket.refusal()
+        if refusal is not None:
+            self._refused(refusal)
 
     def _tell(self) -> None:
         view = self._picture.view

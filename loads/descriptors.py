@@ -6,11 +6,15 @@ meant for programs that use ``select``; up to the hard limit a process may raise
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 from contextlib import suppress
 
 #: What a worker has open besides its users' connections: modules being imported, pipes, the hub's.
 RESERVE = 64
+#: The part of all descriptors from which on a daemon says how many are in use.
+CROWDED = 0.8
 #: More than that does nobody need, and hard limits of a billion slow down what closes them all.
 MOST = 1 << 20
 #: What some systems have as the highest value, although they say that there is no limit.
@@ -27,7 +31,7 @@ def raise_limit() -> int:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             break
-    return _number(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return current_limit()
 
 
 def wanted_limits(soft: int, hard: int) -> list[int]:
@@ -48,6 +52,33 @@ def shortage(users: int, limit: int) -> str:
         f"{needed:,} with one connection each: what is beyond that fails. Raise the hard limit "
         f"where Loads is started (ulimit -n {needed}, or LimitNOFILE={needed} in a systemd unit), "
         "or use more workers or agents."
+    )
+
+
+def in_use() -> int:
+    """How many descriptors we have; all that we may have, where there is none left to count with.
+
+    0 where the system does not tell.
+    """
+    try:
+        return len(os.listdir("/dev/fd")) - 1
+    except OSError as error:
+        return current_limit() if error.errno == errno.EMFILE else 0
+
+
+def current_limit() -> int:
+    """How many descriptors we may have now."""
+    return _number(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def crowding(used: int, limit: int) -> str:
+    """What to tell whoever runs a daemon that is running out of descriptors, or nothing."""
+    if used < CROWDED * limit:
+        return ""
+    return (
+        f"{used:,} files and connections are open, of {limit:,} that there can be; then new ones "
+        "wait until others end. Raise the hard limit (ulimit -n, or LimitNOFILE= in a systemd "
+        "unit), or see who connects."
     )
 
 

@@ -14,6 +14,8 @@ from loads.protocol.messages import Acknowledge, Message, Update
 from loads.protocol.roles import UNLOCKED, Who
 from loads.storage.base import AddDelta
 
+AHEAD = 60.0  #: seconds that an agent may be ahead of us: as long as we may have been suspended
+
 _Thing = TypeVar("_Thing")
 
 
@@ -92,6 +94,14 @@ class Book:
     def elapsed(self, run: Run) -> float:
         """The seconds since a run started; 0 if it has not."""
         return max(0.0, self.now - run.started_at) if run.started_at else 0.0
+
+    def latest(self, run: Run) -> float:
+        """The seconds since a run started after which nothing of it can have happened.
+
+        What an agent says was later made up its time: there is room for a second of the timeline
+        for each that there was.
+        """
+        return self.elapsed(run) + AHEAD
 
     def each(self, things: Iterable[_Thing], act: Callable[[_Thing], None]) -> None:
         """See to all of several things, also when that fails for one of them, as only a bug does.

@@ -85,6 +85,17 @@ class Endings:
         else:
             self.lose_part(run, part, f"agent {part.agent_id} {why}")
 
+    def await_no_more(self, key: str) -> None:
+        """Nobody comes back with this key."""
+        for run in list(self._book.runs.values()):
+            parts = run.parts.values() if run.state != "ended" else ()
+            for part in [part for part in parts if part.key == key]:
+                if run.awaited.pop(part.agent_id, None) is not None and not part.is_over:
+                    self.miss(run, part, "cannot come back, as its key is good no longer")
+                elif part.awaited_until:
+                    part.awaited_until = 0.0
+                    self.end_if_over(run)
+
     def _falls_short(self, run: Run, part: Part, why: str) -> None:
         """A part is over before it is done: what that means is the plan's choice."""
         if run.state != "running":

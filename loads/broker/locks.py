@@ -8,13 +8,13 @@ from pathlib import Path
 
 from loads.broker.actions import Audit, Deny, Event, KeyGone
 from loads.clock import Clock
-from loads.errors import BrokerError, UsageError
+from loads.errors import UsageError
 from loads.transport import keys
 from loads.transport.audit import AuditLog
 from loads.transport.auth import Doorkeeper, is_reader
 from loads.transport.endpoints import Endpoints
 from loads.transport.reactor import Reactor
-from loads.transport.sockets import Lock, Publisher
+from loads.transport.sockets import Lock
 
 LOOK = 0.5  #: seconds between two looks at the keys
 NOTE = 5.0  #: seconds between two notes of when keys were used
@@ -70,22 +70,33 @@ class Locks:
             keys.close(self._home, endpoints.frontend)  # of a locked one that was killed here
 
     def attach(
-        self, reactor: Reactor, handle: Callable[[Event], None], publisher: Publisher
+        self, reactor: Reactor, handle: Callable[[Event], None], dismiss: Callable[[], None]
     ) -> None:
-        """Answer the questions of the sockets, and tell the core whose key is withdrawn."""
+        """Answer the questions of the sockets, and tell the core whose key is withdrawn.
+
+        That may have happened while there was no broker: then nobody is awaited in vain.
+        ``dismiss`` is to break the connections of the publisher.
+        """
         door, opened = self._door, self._opened
         if door is None or opened is None:
             return
+        for withdrawn in door.withdrawn:
+            handle(KeyGone(withdrawn.who.name, withdrawn.reason, withdrawn.hint))
+        readers_too = _is_tcp(opened.publisher)
         reactor.on_readable(door, door.serve)
-        reactor.every(LOOK, lambda: self._look(door, handle, publisher, opened.publisher))
+        reactor.every(LOOK, lambda: self._look(door, handle, dismiss if readers_too else None))
         reactor.every(NOTE, door.note_use)
+
+    def hold(self, name: str, seconds: float) -> None:
+        """Let a key open the publisher no more for a while."""
+        if self._door is not None:
+            self._door.hold(name, seconds)
 
     def _look(
         self,
         door: Doorkeeper,
         handle: Callable[[Event], None],
-        publisher: Publisher,
-        endpoint: str,
+        dismiss: Callable[[], None] | None,
     ) -> None:
         trouble, gone = door.trouble, door.refresh()
         if door.trouble and door.trouble != trouble:
@@ -93,11 +104,8 @@ class Locks:
         for withdrawn in gone:
             self._log.warning("%s", withdrawn.reason)
             handle(KeyGone(withdrawn.who.name, withdrawn.reason, withdrawn.hint))
-        if _is_tcp(endpoint) and any(is_reader(withdrawn.who) for withdrawn in gone):
-            try:
-                publisher.reopen(endpoint)
-            except BrokerError as error:
-                self._log.error("%s Consoles see no updates any more.", error.message)
+        if dismiss is not None and any(is_reader(withdrawn.who) for withdrawn in gone):
+            dismiss()
         for complaint in door.take_complaints():
             self._log.warning("%s It is refused.", complaint)
 

@@ -106,12 +106,13 @@ class Registry:
         self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
 
     def send_away(self, event: KeyGone) -> None:
-        """Agents whose key is good no longer leave, and stop their load."""
+        """Agents whose key is good no longer leave, stop their load, and are not awaited."""
         for agent in [a for a in self._book.agents.values() if a.key == event.name]:
             self._forget(agent)
             self.refuse(agent.peer, event.reason, event.hint)
             self._book.log("warning", f"Agent {agent.agent_id} was sent away: {event.reason}")
             self._endings.lose(agent, "was sent away, as its key is good no longer")
+        self._endings.await_no_more(event.name)
 
     def tick(self) -> None:
         """Give up those that are silent for too long, and let the others know that we are here.

@@ -12,6 +12,7 @@ which nothing ends for long says so.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from loads.broker.actions import Store
 from loads.broker.archive import delta_of
@@ -133,19 +134,26 @@ class Runs:
         if message.worker in run.unheard:
             run.unheard.remove(message.worker)
             run.ledger.skip(message.worker, message.sequence)
+        said, message = message, self._believed(run, message)
+        body = self._book.body if message is said else b""
         account = run.ledger.accounts[message.worker]
         before = account.hits, account.tests
         if run.ledger.merge(delta_of(message)) is Entry.MERGED:
             if run.gathers:
                 run.owed[message.worker] = part.agent_id
             else:
-                self._book.do(Store(AddDelta(run.run_id, self._book.body or pack(message))))
+                self._book.do(Store(AddDelta(run.run_id, body or pack(message))))
             if (account.hits, account.tests) != before:
                 run.progressed_at = self._book.now
             if account.hits != before[0] or message.unknown != 0:
                 run.reported[part.agent_id] = None
         if message.worker not in run.owed:
             self._book.tell(agent, m.Acknowledge(run.run_id, message.worker, account.last))
+
+    def _believed(self, run: Run, message: m.Report) -> m.Report:
+        """A report as it can be true: with nothing in it that is still to come."""
+        tally = message.tally.until(self._book.latest(run))
+        return message if tally is message.tally else replace(message, tally=tally)
 
     def on_extended(self, agent: Agent, message: m.Extended) -> None:
         """An agent has taken over a load from one that was lost, or says why it cannot."""

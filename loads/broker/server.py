@@ -7,6 +7,7 @@ all waiting for numpy, and fail where descriptors have been used up meanwhile.
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import uuid
 from collections.abc import Callable, Iterable
@@ -32,6 +33,7 @@ from loads.broker.actions import (
     ToClient,
     Unwelcome,
 )
+from loads.broker.audience import Audience
 from loads.broker.core import Core, Settings
 from loads.broker.keeper import Keeper
 from loads.broker.locks import Locks
@@ -51,6 +53,7 @@ from loads.transport.sockets import REQUESTS, Publisher, Router
 
 TICK = 0.1  #: seconds
 REST = 0.01  #: seconds from one look at the sockets to the next
+CROWD_INTERVAL = 5.0  #: seconds between two looks at how many connections there are
 GARBAGE_INTERVAL = 60.0  #: seconds between two lines about garbage
 BATCH = 100  #: messages of one socket before the others have their turn
 
@@ -83,6 +86,7 @@ class Server:
         self._keeper: Keeper | None = None
         self._decided: list[Action] = []
         self._garbage = 0
+        self._crowd_told = -math.inf
         self._guard = Guard(log)
         self._calls = Calls(clock)
         self._locks: list[SocketLock] = []
@@ -122,7 +126,10 @@ class Server:
             reactor.on_readable(self._backend, self._read_backend)
             reactor.every(TICK, self._tick)
             reactor.every(GARBAGE_INTERVAL, self._report_garbage)
-            self._access.attach(reactor, self._handle_now, self._publisher)
+            reactor.every(CROWD_INTERVAL, self._look_at_crowd)
+            audience = Audience(self._publisher, self.endpoints.publisher, log)
+            audience.attach(reactor, self._access.hold)
+            self._access.attach(reactor, self._handle_now, audience.dismiss)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, reactor.stop)
             self._flush()
@@ -185,6 +192,14 @@ class Server:
             log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
             self._garbage = 0
         self._access.report()
+
+    def _look_at_crowd(self) -> None:
+        """Say so at once when descriptors run out, and then once a minute."""
+        crowding = descriptors.crowding(descriptors.in_use(), descriptors.current_limit())
+        now = self._clock.monotonic()
+        if crowding and now >= self._crowd_told + GARBAGE_INTERVAL:
+            self._crowd_told = now
+            log.warning("%s", crowding)
 
     def _handle(self, event: Event) -> None:
         self._decided += self._guard.handle(self.core, event, self._clock.monotonic())

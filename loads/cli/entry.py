@@ -24,7 +24,7 @@ def _hide_token() -> None:
     """
     if not any("loads1_" in argument for argument in sys.argv):
         return
-    from loads.transport.tokens import PIPE, token_in
+    from loads.transport.arguments import PIPE, token_in
 
     token = token_in(sys.orig_argv)
     if token and len(token) < 4096:  # which every pipe has room for

@@ -182,7 +182,8 @@ def given_grace(settings: Configuration) -> float | None:
 
 def find_frontend(settings: Configuration) -> Access:
     """The frontend of the broker, and what opens it; with ``--ssh``, as it is seen from there."""
-    from loads.transport.tokens import PREFIX, find_access
+    from loads.transport.arguments import PREFIX
+    from loads.transport.tokens import find_access
 
     text = settings.text("broker")
     if not settings.text("ssh"):

@@ -235,6 +235,15 @@ class Tally:
         twin.merge(self)
         return twin
 
+    def until(self, seconds: float) -> Tally:
+        """The same, as if nothing of it was later than so many seconds after the run's start."""
+        timeline = self.timeline.until(int(seconds))
+        if timeline is self.timeline and self.elapsed <= seconds:
+            return self
+        nearer = self.copy()
+        nearer.timeline, nearer.elapsed = timeline, min(self.elapsed, seconds)
+        return nearer
+
     def pack(self) -> list[Any]:
         """As plain data, the inverse of :meth:`unpack`."""
         rows = [[*key, series.pack()] for key, series in sorted(self.series.items())]

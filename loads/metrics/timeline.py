@@ -36,6 +36,15 @@ class Timeline:
         for number, second in other.seconds.items():
             self.add(number, second)
 
+    def until(self, last: int) -> Timeline:
+        """The same counts, with those of all seconds after ``last`` in that one."""
+        if max(self.seconds, default=0) <= last:
+            return self
+        nearer = Timeline()
+        for number, second in self.seconds.items():
+            nearer.add(min(number, last), second)
+        return nearer
+
     def hits_per_second(self, elapsed: float, window: int = 2) -> float:
         """The rate of hits over the last ``window`` whole seconds before ``elapsed``.
 

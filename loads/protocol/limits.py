@@ -15,6 +15,7 @@ MAX_TEXT = 20_000
 MAX_BUNDLE = 64 << 20  #: bytes of a packed bundle
 MAX_WORKERS = 1_024  #: workers of one agent
 MAX_RECORDED = 1 << 40  #: hits, tests and timings in a report: those of a worker in many days
+MAX_SECONDS = 1_000  #: seconds of the timeline in a report: an agent reports several times in one
 MAX_OBSERVERS = 20  #: observers of one run
 MAX_ITEMS = 1_000  #: groups of users, variables, requirements and so on of one plan
 END_OF_TIME = 253e9  #: seconds since 1970 that a calendar has room for: until the year 9987
@@ -78,6 +79,8 @@ def check_delta(tally: Tally) -> None:
     """What a worker may have done since its last report, so that no sum of it runs over."""
     if tally.recorded > MAX_RECORDED:
         raise ValueError(f"a report records at most {MAX_RECORDED:,} hits, tests and timings")
+    if len(tally.timeline.seconds) > MAX_SECONDS:
+        raise ValueError(f"a report is about at most {MAX_SECONDS:,} seconds")
     if not tally.kinds.issubset(KINDS) or not tally.counts.keys() <= set(COUNTS):
         raise ValueError("a report has the series and counts that there are")
 

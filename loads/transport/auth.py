@@ -61,6 +61,7 @@ class Doorkeeper(Socket):
         self._version = 0
         self._used: set[str] = set()
         self._refused = 0
+        self._held_until: dict[str, float] = {}
         self._complaints: list[str] = []
         self._complained: set[str] = set()
         self.trouble = ""
@@ -77,12 +78,14 @@ class Doorkeeper(Socket):
 
     def _answer(self, question: list[bytes]) -> list[bytes]:
         number = question[1] if len(question) > 1 else b""
-        who = None
+        who, domain = None, ""
         if len(question) == 7 and question[0] == _VERSION and question[5] == b"CURVE":
             self._reread()  # one that was made a moment ago is good, one just revoked is not
-            who = self._admitted(question[2].decode(errors="replace"), question[6])
-        if who is None:
-            self._refused += 1
+            domain = question[2].decode(errors="replace")
+            who = self._admitted(domain, question[6])
+        held = who is not None and domain == "publisher" and self._is_held(who)
+        if who is None or held:
+            self._refused += not held
             return [_VERSION, number, b"400", b"The key is not good for this.", b"", b""]
         self._used.add(who.name)
         return [_VERSION, number, b"200", b"", who.name.encode(), b""]
@@ -94,6 +97,13 @@ class Doorkeeper(Socket):
         key = self._by_public.get(public)
         who = self._valid.get(key.name) if key and key.state(self._wall()) == "valid" else None
         return who if who and who.role in SOCKETS.get(domain, ()) else None
+
+    def hold(self, name: str, seconds: float) -> None:
+        """Have a key, which is good, not open the publisher for a while; that is no refusal."""
+        self._held_until[name] = self._wall() + seconds
+
+    def _is_held(self, who: Who) -> bool:
+        return self._wall() < self._held_until.get(who.name, 0.0)
 
     def identify(self, name: str) -> Who:
         """Who speaks under a name.  Raises :class:`KeyWithdrawn` when it is good no longer."""
@@ -122,6 +132,13 @@ class Doorkeeper(Socket):
                 del self._valid[name]
                 gone.append(Withdrawn(who, *_words(key, now)))
         return gone
+
+    @property
+    def withdrawn(self) -> list[Withdrawn]:
+        """All keys that are good no longer, also those that were so before we were here."""
+        now = self._wall()
+        keys = [key for key in self._keys.values() if key.state(now) != "valid"]
+        return [Withdrawn(key.who, *_words(key, now)) for key in keys]
 
     def _reread(self) -> None:
         """Read the keys again, if their folder has changed, or did so just now."""

@@ -6,6 +6,7 @@ depends on what the peer had in its hand.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable
 
@@ -17,13 +18,15 @@ from loads.transport.tokens import Access
 
 #: What to be told of.
 EVENTS = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
 #: Failures in a row without a reason, after which it is no broker that is just starting or ending.
-ENOUGH = 3
+ENOUGH = 2
+SLOW_S = 2.0  #: what takes longer did not fail for a key: nobody was there to look at it
 GREETING_S = 1.0  #: how long a broker may take to greet
 
 _REMEDY = "Have a new token made where the broker is, with loads-keys add."
@@ -45,6 +48,7 @@ class Handshake:
         self._wall = wall
         self._ask = ask
         self._failures = 0
+        self._connected_at = math.inf
         self._reason: tuple[str, str] | None = None
 
     @property
@@ -54,7 +58,9 @@ class Handshake:
 
     def note(self, event: int, value: int) -> None:
         """Something happened to the connection."""
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        if event == zmq.EVENT_CONNECTED:
+            self._connected_at = self._wall()
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._failures, self._reason = 0, None
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self._reason = self._key_refused()
@@ -62,6 +68,8 @@ class Handshake:
             self._reason = self._other_mechanism()
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._failures += 1
+            if self._wall() - self._connected_at > SLOW_S:
+                self._failures = 0
             if self._failures >= ENOUGH:
                 self._failures = 0
                 self._reason = self._unexplained()
@@ -69,12 +77,13 @@ class Handshake:
     def _unexplained(self) -> tuple[str, str] | None:
         """Connections that are closed without a word.
 
-        Without keys that may be a tunnel whose far end is not there yet, or a locked broker that
-        was faster to close than to say what it is; so it is asked.
+        That may be a tunnel whose far end is not there yet, a broker that has the wrong key, or one
+        that was faster to close than to say that it is locked; so it is asked.
         """
+        mechanism = self._ask()
         if self._access.credentials is not None:
-            return self._other_broker()
-        return self._other_mechanism() if self._ask() == b"CURVE" else None
+            return self._other_broker() if mechanism else None
+        return self._other_mechanism() if mechanism == b"CURVE" else None
 
     def _key_refused(self) -> tuple[str, str]:
         own, at = self._access.credentials, self._access.endpoint

@@ -27,7 +27,7 @@ import zmq
 from zmq.utils import z85
 
 from loads.errors import UsageError
-from loads.protocol.roles import Role, Who
+from loads.protocol.roles import UNLOCKED, Role, Who
 from loads.transport.endpoints import is_loopback, port_of, reachable
 from loads.transport.home import make_home, read_private, write_private
 from loads.transport.tokens import KEY, Access, Credentials, make_token
@@ -134,10 +134,11 @@ class KeyRing:
 
     def add(self, name: str, role: Role, at: str, now: float, expires: float = 0.0) -> str:
         """Make a key; gives its token, which is kept nowhere.  Raises :class:`UsageError`."""
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or name == UNLOCKED.name:
             raise UsageError(
                 f"{name!r} is no name for a key.",
-                "A name has up to 64 letters, digits, dots, dashes and underscores.",
+                "A name has up to 64 letters, digits, dots, dashes and underscores, and "
+                f"{UNLOCKED.name} means whoever needs no key.",
             )
         pair, broker = make_pair(), self.broker()
         key = Key(name, role.value, pair.public.hex(), now, expires)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -24,7 +25,8 @@ from loads.transport.handshake import EVENTS, Handshake, mechanism_of
 from loads.transport.tokens import Access, Credentials
 
 LINGER_MS = 1_000  #: how long a closing socket may take to deliver what was sent
-HANDSHAKE_MS = 10_000  #: how long a peer may take to say who it is
+HANDSHAKE_MS = 10_000  #: how long a server may take to say who it is
+GUEST_MS = 5_000  #: how long a server bears a peer that does not: it takes a descriptor
 MAX_MESSAGE = MAX_BUNDLE + (16 << 20)
 # Plain numbers: pyzmq's own loops over frames compute with enumerations, at some microseconds each.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -32,6 +34,13 @@ QUEUE = 10_000  #: messages that may wait for one peer, unless less is said
 REQUESTS = 100  #: requests of a client, or answers to it, that may wait
 UPDATES = 1_000  #: likewise of a run, for a console: it asks for the whole when it misses some
 _MONITORED = struct.Struct("=HI")  #: an event, and the number that goes with it
+ROOM = 1 << 19  #: bytes of all subscriptions of all peers together
+SUBSCRIPTION = 64  #: bytes that one counts for besides its own: 6,800 consoles have room
+MAX_SUBSCRIPTION = 512  #: bytes of what a peer may say to a publisher; a handshake takes half of it
+#: Subscriptions of a peer that may wait.  ZeroMQ takes all that wait, and what has come meanwhile,
+#: before it says so: with 100, that was 27,000 at once.  With a key, there is room for one less.
+UNHEARD = 2
+ASKERS = 1_000  #: subscriptions of which it is known who asked for them: those that came last
 REOPEN_MS = 1_000  #: how long a port may take to be free again
 
 # A socket for both versions of IP shows an IPv4 address as one of IPv6 (RFC 4291, section 2.5.5.2).
@@ -80,6 +89,7 @@ class Socket:
 
         Raises :class:`BrokerError` when the endpoint is taken or impossible.
         """
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, GUEST_MS)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -280,13 +290,45 @@ class Dealer(Socket):
 
 
 class Publisher(Socket):
-    """Sends updates of runs to whoever follows them."""
+    """Sends updates of runs to whoever follows them.
+
+    ZeroMQ keeps what peers subscribe to, however much that is, and says what they do.  It is added
+    up here so that it never counts as less than it is: what a peer takes back may not have been its
+    own, and is taken off only when its connection ends.
+    """
 
     def __init__(self, lock: Lock | None = None) -> None:
-        super().__init__(zmq.PUB, UPDATES)
         self._lock = lock
-        if lock is not None:
-            lock.apply(self._socket)
+        self._open()
+
+    def _open(self) -> None:
+        self._socket = _make(zmq.XPUB, UPDATES)
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION)
+        self._socket.setsockopt(zmq.RCVHWM, UNHEARD)
+        if self._lock is not None:
+            self._lock.apply(self._socket)
+        self._wanted = 0
+        self._askers: deque[str] = deque(maxlen=ASKERS)
+
+    def has_room(self) -> bool:
+        """Hear who wants what; False when that is more than there is room for."""
+        while self._wanted <= ROOM:
+            frames = self._receive_frames()
+            if frames is None:
+                return True
+            said, size = frames[0].bytes, len(frames[0]) + SUBSCRIPTION
+            if said.startswith(b"\1"):
+                self._wanted += size
+                self._askers.append(_of_peer(frames[0], "User-Id"))
+            elif said.startswith(b"\0") and not _of_peer(frames[0], "Socket-Type"):
+                self._wanted -= size  # said by ZeroMQ itself
+        return False
+
+    @property
+    def busiest(self) -> str:
+        """The name of the key that has asked for most of what came last; empty without keys."""
+        return max(self._askers, key=self._askers.count, default="")
 
     def publish(self, run_id: str, message: Message) -> None:
         """Send to all that follow the run."""
@@ -302,9 +344,7 @@ class Publisher(Socket):
         monitor.raw.poll(REOPEN_MS)  # until its port is free
         monitor.close()
         self._socket.close(0)
-        self._socket = _make(zmq.PUB, UPDATES)
-        if self._lock is not None:
-            self._lock.apply(self._socket)
+        self._open()
         self.bind(endpoint)
 
 
@@ -326,3 +366,11 @@ class Subscriber(Socket):
         """The next update.  Raises :class:`RemoteProtocolError`."""
         frames = self._receive()
         return None if frames is None else codec.decode(frames[1:], self._allowed)
+
+
+def _of_peer(frame: zmq.Frame, name: str) -> str:
+    """What is known of the connection that a frame came over; empty if nothing is, or of none."""
+    try:
+        return cast(str, frame.get(name))
+    except zmq.ZMQError:
+        return ""

@@ -24,9 +24,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loads.errors import BrokerUnreachable, UsageError
+from loads.transport.arguments import token_in
 from loads.transport.endpoints import MAX_IPC_PATH, check_syntax, is_loopback, port_of
 from loads.transport.home import HOME_IN_SHELL
-from loads.transport.tokens import Access, read_token, token_in
+from loads.transport.tokens import Access, read_token
 
 _POLL = 0.02  #: seconds between two looks whether ssh is through
 _CONTROL_TIME = 15.0  #: seconds that a connection that is there may take for another forward

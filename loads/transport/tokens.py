@@ -14,21 +14,18 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from loads.errors import UsageError
 from loads.protocol.roles import Role
+from loads.transport.arguments import PIPE, PREFIX
 from loads.transport.endpoints import check_syntax, default_endpoints, is_loopback, port_of
 from loads.transport.home import home_directory, read_private
 
-PREFIX = "loads1_"
-PIPE = "@/dev/fd/"  #: before the number of a descriptor: how a command gives itself its token
 KEY = 32  #: bytes of a key
 _CHECK = 4
-_TOKEN = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_=-]+")
 
 
 @dataclass(frozen=True)
@@ -142,11 +139,6 @@ def _read_file(path: Path) -> str:
         raise UsageError(
             f"There is no file {path}.", "After the @ comes the path of a file with a token."
         ) from None
-
-
-def token_in(arguments: list[str]) -> str:
-    """The token, whole or damaged, in a command line; empty, when there is none."""
-    return next((match[0] for arg in arguments if (match := _TOKEN.search(arg))), "")
 
 
 def _checksum(body: bytes) -> bytes:

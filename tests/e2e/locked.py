@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 
-from loads.protocol.roles import Role
+from loads.protocol.roles import SOCKETS, Role
 from loads.transport.keys import KeyRing
 from loads.transport.tokens import Access, read_token
 from tests.e2e.cluster import Runner
@@ -17,11 +18,18 @@ class Locked:
 
     def __init__(self, stage: Stage, *options: object, host: str = "0.0.0.0") -> None:
         self.stage = stage
-        anywhere = f"tcp://{host}:0"
-        endpoints = ("--frontend", anywhere, "--backend", anywhere, "--publisher", anywhere)
-        self.broker = stage.start("broker", "loads-broker", *endpoints, *options)
-        ready = self.broker.says("loads-broker is ready: ").split()[-3:]
-        self.frontend, self.backend, self.publisher = (_here(endpoint) for endpoint in ready)
+        self._options = options
+        self._endpoints = [f"tcp://{host}:0"] * 3
+        self.start_broker()
+
+    def start_broker(self) -> None:
+        """Start the broker, or another on the same ports when the one before has ended."""
+        named = chain.from_iterable(
+            (f"--{name}", at) for name, at in zip(SOCKETS, self._endpoints, strict=True)
+        )
+        self.broker = self.stage.start("broker", "loads-broker", *named, *self._options)
+        self._endpoints = self.broker.says("loads-broker is ready: ").split()[-3:]
+        self.frontend, self.backend, self.publisher = map(_here, self._endpoints)
 
     @property
     def elsewhere(self) -> dict[str, str]:

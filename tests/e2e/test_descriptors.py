@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import threading
 from pathlib import Path
 
-from tests.e2e.cluster import Cluster, Result, site
+import pytest
+
+from loads.client import BrokerClient
+from loads.clock import SystemClock
+from loads.protocol.roles import SOCKETS
+from loads.transport.tokens import find_access
+from tests.e2e.cluster import Cluster, Result, Runner, site
 from tests.e2e.stage import COMMANDS, Process, Stage
 from tests.e2e.targets import Target
+from tests.e2e.test_faults import open_descriptors
 from tests.e2e.waiting import until
 
 USERS = 200
@@ -74,3 +84,70 @@ def test_daemons_raise_their_limits(stage: Stage) -> None:
     agent.says("Registered with the broker")
     for daemon in (broker, agent):
         until(lambda daemon=daemon: soft_limit(daemon) == 1_000, "the limit to be raised")
+
+
+class Loiterers:
+    """Connections that never say a word; those that are closed are opened again."""
+
+    def __init__(self, endpoint: str) -> None:
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        self._at = host, int(port)
+        self._there: list[socket.socket] = []
+        self._ended = threading.Event()
+        self._wanted = self.shed = 0
+        self._thread = threading.Thread(target=self._loiter)
+        self._thread.start()
+
+    def come(self, number: int) -> None:
+        """Have so many more."""
+        self._wanted += number
+
+    def _loiter(self) -> None:
+        while not self._ended.is_set():
+            while len(self._there) < self._wanted:
+                self._there.append(socket.create_connection(self._at))
+            for one in select.select(self._there, [], [], 0.05)[0]:
+                if not one.recv(100):
+                    self.shed += 1
+                    self._there.remove(one)
+                    one.close()
+
+    def leave(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        for one in self._there:
+            one.close()
+
+
+@pytest.mark.parametrize("domain", ["frontend", "backend", "publisher"])
+def test_a_broker_full_of_connections_that_say_nothing_still_works(
+    stage: Stage, target: Target, domain: str
+) -> None:
+    """They hold nine tenths of its descriptors; it says so, sheds them, and stores as ever."""
+    stage.write("test_site.py", site("/"))
+    anywhere = [o for name in SOCKETS for o in (f"--{name}", "tcp://127.0.0.1:0")]
+    broker = start_limited(stage, 400, 400, "loads-broker", *anywhere)
+    endpoints = dict(zip(SOCKETS, broker.says("loads-broker is ready: ").split()[-3:], strict=True))
+    loiterers = Loiterers(endpoints[domain])
+    try:
+        loiterers.come(360 - open_descriptors(broker.pid))
+        until(lambda: open_descriptors(broker.pid) >= 350, "the crowd")
+        said = broker.says("files and connections are open, of 400 that there can be")
+        assert "ulimit -n" in said
+        at = ("--broker", endpoints["frontend"])
+        stage.start("agent", "loads-agent", "--workers", 1, *at).says("Registered")
+        for number in (1, 2):
+            options = ("-a", 1, "-u", 5, "--hits", 20, "--server-url", target.url)
+            result = Runner(stage, "test_site", *options, *at).wait()
+            assert result.code == 0
+            assert result.hits * number == target.hits == 100 * number
+            run_id = result.summary["run_id"]
+        until(lambda: loiterers.shed > 300, "the first ones to be shed")
+    finally:
+        loiterers.leave()
+    assert broker.terminate() == 0
+    assert "Traceback" not in broker.err
+    broker = stage.start("broker", "loads-broker", *anywhere)
+    frontend = broker.says("loads-broker is ready: ").split()[-3]
+    with BrokerClient(find_access(frontend, stage.home), SystemClock()) as client:
+        assert client.get(run_id).view.tally.hits == 100

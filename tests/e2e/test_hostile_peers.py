@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,30 @@ def test_a_run_beside_a_hostile_peer_is_exact(stage: Stage, target: Target, role
     assert "bug" not in locked.broker.err
     print(f"{role}: MB more after each of {PARTS} parts for each of {list(SOCKETS)}: {grown}")
     assert max(grown) < GROWTH, grown
+
+
+def test_a_viewer_that_wants_everything_does_not_fill_the_broker(
+    stage: Stage, target: Target
+) -> None:
+    """What it subscribes to would take gigabytes; others go on following their run."""
+    stage.write("test_gate.py", site("/gate"))
+    locked = Locked(stage)
+    locked.agent(locked.token("box", "agent")).says("Registered with the broker")
+    anne = locked.token("anne", "runner")
+    options = ("test_gate", "-a", 1, "-u", 5, "--hits", 20, "--server-url", target.url)
+    runner = locked.start(anne, *options)
+    until(lambda: target.hits == 5, "all users at the gate")
+    before = resident(locked.broker.pid)
+    chance = random.Random(1)
+    wanted = ([b"\1" + chance.randbytes(400)] for _ in range(100_000))
+    assert send_to(locked.access("vic", "viewer", "publisher"), "publisher", wanted) == 100_000
+    said = locked.broker.says("There were too many subscriptions")
+    assert "most of them of the key vic, which is refused for a minute" in said
+    target.open_gate()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 100
+    assert resident(locked.broker.pid) - before < GROWTH
 
 
 def resident(pid: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import time
 from pathlib import Path
@@ -221,6 +222,95 @@ def test_a_viewer_watches_until_revoked(locked: Locked, target: Target) -> None:
             vic.get(run_id)
     target.open_gate()
     assert runner.wait().hits == target.hits == 1
+
+
+# -- revocation of who was there before the broker ended -------------------------------------------
+
+
+WITHDRAWN = {"revoked": "it was revoked", "expired": "it has expired"}
+
+
+class Absence:
+    """A broker that is killed and, on leaving, started again with a key that is good no longer."""
+
+    def __init__(self, locked: Locked, name: str, role: str, how: str) -> None:
+        self._locked, self._name, self._how = locked, name, how
+        self._expires = time.time() + 8 if how == "expired" else None
+        self.token = locked.token(name, role, self._expires)
+
+    def __enter__(self) -> None:
+        self._locked.broker.signal(signal.SIGKILL)
+        self._locked.broker.wait()
+
+    def __exit__(self, *exception: object) -> None:
+        expires = self._expires
+        if expires is None:
+            self._locked.keys("revoke", self._name)
+        else:
+            until(lambda: time.time() > expires, "the key to expire")
+        self._locked.start_broker()
+
+
+@pytest.mark.parametrize("how", WITHDRAWN)
+def test_an_idle_agent_that_was_revoked_while_the_broker_was_away(locked: Locked, how: str) -> None:
+    absence = Absence(locked, "box", "agent", how)
+    agent = locked.agent(absence.token)
+    agent.says("Registered with the broker")
+    with absence:
+        pass
+    refused(agent, "refuses the key box", WITHDRAWN[how])
+
+
+@pytest.mark.parametrize("how", WITHDRAWN)
+def test_an_agent_in_a_run_that_was_revoked_while_the_broker_was_away(
+    locked: Locked, target: Target, how: str
+) -> None:
+    """It stops its load, and nobody waits for what it might say: another is known to be exact."""
+    anne, crate = locked.token("anne", "runner"), locked.token("crate", "agent")
+    absence = Absence(locked, "box", "agent", how)
+    agents = [locked.agent(token) for token in (absence.token, crate)]
+    for agent in agents:
+        agent.says("Registered with the broker")
+    options = ("test_gate", "-a", 2, "--hits", 3, "--server-url", target.url)
+    runner = locked.start(anne, *options)
+    until(lambda: target.hits == 2, "both users at the gate")
+    with absence:
+        pass
+    refused(agents[0], "refuses the key box", WITHDRAWN[how])
+    agents[1].says("The broker is back; the run goes on")
+    target.open_gate()
+    result = runner.wait()
+    assert result.code == 4
+    assert "cannot come back, as its key is good no longer" in "".join(result.summary["warnings"])
+    assert result.hits == 3
+    assert target.hits == 4, "the one that was at the gate when its agent was refused"
+
+
+@pytest.mark.parametrize("how", WITHDRAWN)
+def test_who_follows_a_run_and_was_revoked_while_the_broker_was_away(
+    locked: Locked, target: Target, how: str
+) -> None:
+    """Is told so, and not that the broker is silent; the run goes on."""
+    locked.agent(locked.token("box", "agent")).says("Registered with the broker")
+    absence = Absence(locked, "anne", "runner", how)
+    options = ("test_gate", "-a", 1, "--hits", 3, "--server-url", target.url)
+    runner = locked.start(absence.token, *options)
+    until(lambda: target.hits == 1, "the user at the gate")
+    with absence:
+        pass
+    refused(runner.process, "is followed no longer: The broker at", WITHDRAWN[how])
+    target.open_gate()
+    locked.broker.says(" ended: finished, 3 hits")
+    assert target.hits == 3
+
+
+@pytest.mark.parametrize("how", WITHDRAWN)
+def test_who_submits_and_is_revoked_while_the_broker_is_away(locked: Locked, how: str) -> None:
+    absence = Absence(locked, "anne", "runner", how)
+    with absence:
+        runner = locked.start(absence.token, "test_site", "-a", 1, "--detach")
+    refused(runner.process, "refuses the key anne", WITHDRAWN[how])
+    assert "submit" not in [entry["what"] for entry in audited(locked)]
 
 
 # -- what can be seen ------------------------------------------------------------------------------

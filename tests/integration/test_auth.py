@@ -17,8 +17,9 @@ from loads.protocol.roles import SOCKETS, UNLOCKED, Role, Who
 from loads.transport.auth import Doorkeeper, KeyWithdrawn
 from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
 from loads.transport.keys import OWNER, KeyRing, make_pair
-from loads.transport.sockets import Dealer, Publisher, Router, Subscriber
+from loads.transport.sockets import GUEST_MS, Dealer, Publisher, Router, Subscriber
 from loads.transport.tokens import Access, Credentials, read_token
+from tests.e2e.waiting import until
 
 PATIENCE = 20.0  #: seconds; only a test that fails ever waits so long
 
@@ -135,6 +136,7 @@ def test_a_key_that_is_revoked_is_good_for_nothing_at_once(door: Door) -> None:
     assert door.hear(dealer) == (m.Ping(1), Who("eve", Role.RUNNER))
     door.ring.revoke("eve", door.now)
     (gone,) = door.keeper.refresh()
+    assert door.keeper.withdrawn == [gone]
     assert (gone.who, gone.reason) == (Who("eve", Role.RUNNER), "The key eve was revoked.")
     assert door.keeper.refresh() == []
     dealer.send(m.Ping(2))
@@ -202,6 +204,47 @@ def test_a_reader_whose_key_is_revoked_reads_no_more_and_others_do(door: Door) -
     finally:
         for reader in readers.values():
             reader.close(linger=False)
+
+
+def test_a_key_that_wants_too_much_is_known_and_held_off(door: Door) -> None:
+    eve, adam = (door.access(name, Role.VIEWER) for name in ("eve", "adam"))
+    readers = []
+
+    def reader(access: Access, subscriptions: int = 1) -> Subscriber:
+        readers.append(Subscriber((m.Ping,), access.credentials))
+        readers[-1].connect(door.at["publisher"])
+        readers[-1].follow("r1")
+        for number in range(1, subscriptions):
+            readers[-1].follow(f"r1-{number:0400}")
+        return readers[-1]
+
+    def is_too_much() -> bool:
+        door.keeper.serve()
+        return not door.publisher.has_room()
+
+    try:
+        one = reader(adam)
+        heard_by(door, one)
+        reader(eve, 5_000)
+        until(is_too_much, "too many subscriptions")
+        assert door.publisher.busiest == "eve"
+        door.keeper.hold("eve", 60)
+        door.publisher.reopen(door.at["publisher"])
+        heard_by(door, one)
+        assert not is_too_much()
+        assert door.publisher.busiest == "adam"
+        another = reader(eve)
+        assert door.keeper.wait(PATIENCE)
+        heard_by(door, one)
+        assert another.receive() is None
+        assert door.keeper.take_refused() == 0, "the key is good"
+        assert door.hear(door.dial(eve))[1] == Who("eve", Role.VIEWER), "on the frontend as well"
+        door.now += 60
+        reader(eve, 5_000)
+        until(is_too_much, "her to be let in again")
+    finally:
+        for one in readers:
+            one.close(linger=False)
 
 
 def heard_by(door: Door, *readers: Subscriber) -> None:
@@ -279,9 +322,11 @@ def test_a_broker_is_asked_how_it_is_locked(door: Door) -> None:
         assert mechanism_of(f"tcp://127.0.0.1:{silent.getsockname()[1]}") == b""
 
 
+OTHER = Access("tcp://a:1", Credentials(b"", b""))
+
+
 def test_a_broker_that_was_just_starting_is_forgiven() -> None:
-    access = Access("tcp://a:1", Credentials(b"", b""))
-    handshake = Handshake(access, "frontend", time.time, lambda: b"")
+    handshake = Handshake(OTHER, "frontend", time.time, lambda: b"CURVE")
     for _ in range(ENOUGH - 1):
         handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
     handshake.note(zmq.EVENT_HANDSHAKE_SUCCEEDED, 0)
@@ -290,3 +335,25 @@ def test_a_broker_that_was_just_starting_is_forgiven() -> None:
     assert handshake.refusal is None
     handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
     assert handshake.refusal is not None
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "is_refused"), [(b"CURVE", True), (b"NULL", True), (b"", False)]
+)
+def test_what_closes_and_is_no_broker_may_be_a_tunnel(mechanism: bytes, is_refused: bool) -> None:
+    """Whose far end may yet come, also for who has a key."""
+    handshake = Handshake(OTHER, "frontend", time.time, lambda: mechanism)
+    for _ in range(ENOUGH * 3):
+        handshake.note(zmq.EVENT_CONNECTED, 7)
+        handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    assert (handshake.refusal is not None) is is_refused
+
+
+def test_a_broker_that_is_too_busy_to_answer_refuses_nobody() -> None:
+    now = 1_000.0
+    handshake = Handshake(OTHER, "frontend", lambda: now, lambda: b"CURVE")
+    for _ in range(ENOUGH * 3):
+        handshake.note(zmq.EVENT_CONNECTED, 7)
+        now += GUEST_MS / 1000
+        handshake.note(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32)
+    assert handshake.refusal is None

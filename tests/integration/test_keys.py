@@ -13,19 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loads.errors import UsageError
-from loads.protocol.roles import Role
+from loads.protocol.roles import UNLOCKED, Role
 from loads.transport import keys
+from loads.transport.arguments import PREFIX, token_in
 from loads.transport.audit import AuditLog
 from loads.transport.home import home_directory, make_home, read_private, write_private
 from loads.transport.keys import KeyRing, public_of
 from loads.transport.tokens import (
-    PREFIX,
     Access,
     Credentials,
     find_access,
     make_token,
     read_token,
-    token_in,
 )
 
 AT = "tcp://box.example:7780"
@@ -186,6 +185,13 @@ def test_the_life_of_a_key(ring: KeyRing) -> None:
     assert ring.revoke("box", NOW + 20).revoked == NOW + 10, "twice is once"
     with pytest.raises(UsageError, match="There is, or was, a key of the name box"):
         ring.add("box", Role.RUNNER, AT, NOW)
+
+
+def test_a_key_is_not_called_like_those_who_need_none(ring: KeyRing) -> None:
+    """Their agents would be sent away when it is revoked."""
+    with pytest.raises(UsageError, match="is no name for a key") as caught:
+        ring.add(UNLOCKED.name, Role.AGENT, AT, NOW)
+    assert "local means whoever needs no key" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from loads.descriptors import FALLBACK, MOST, RESERVE, shortage, wanted_limits
+from loads.descriptors import (
+    FALLBACK,
+    MOST,
+    RESERVE,
+    crowding,
+    current_limit,
+    in_use,
+    shortage,
+    wanted_limits,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +51,22 @@ def test_too_few_descriptors_are_told_with_what_is_needed_and_the_remedy() -> No
 
 def test_the_first_user_too_many_is_told() -> None:
     assert shortage(1_024 - RESERVE + 1, 1_024)
+
+
+@pytest.mark.parametrize(("used", "limit"), [(0, 1_024), (819, 1_024), (0, 1)])
+def test_room_for_more_is_no_news(used: int, limit: int) -> None:
+    assert crowding(used, limit) == ""
+
+
+@pytest.mark.parametrize("used", [1_640, 2_048])
+def test_few_descriptors_that_are_left_are_told_with_the_remedy(used: int) -> None:
+    said = crowding(used, 2_048)
+    assert said.startswith(f"{used:,} files and connections are open, of 2,048 that there can be")
+    assert "ulimit -n" in said
+
+
+def test_those_in_use_are_counted() -> None:
+    before = in_use()
+    with open(os.devnull), open(os.devnull):
+        assert in_use() == before + 2
+    assert 0 < before < current_limit()

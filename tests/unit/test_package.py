@@ -31,6 +31,22 @@ def test_gevent_lives_in_workers_only(module: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("loads.cli.attachment, loads.cli.run", "asyncio urllib.request"),
+        ("loads.cli.agent", "asyncio urllib.request"),
+        ("loads.transport.arguments", "zmq dataclasses loads.protocol"),
+    ],
+)
+def test_commands_import_little_before_they_say_that_they_are_refused(
+    module: str, others: str
+) -> None:
+    code = f"import sys, {module}; print(sorted(set({others.split()}) & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
     "code",
     [
         pytest.param("import loads.runners.local, loads.cli.run", id="a local run"),

@@ -8,7 +8,7 @@ from loads.broker.access import AUDITED
 from loads.broker.actions import Audit, Deny, FromAgent, FromClient, KeyGone, ToAgent, ToClient
 from loads.protocol import messages as m
 from loads.protocol.roles import MAY, SOCKETS, Role, Who
-from tests.unit.broker.scene import CLIENT, Scene, plan, register, submit
+from tests.unit.broker.scene import CLIENT, Scene, hits, plan, ready, register, report, submit
 from tests.wire.examples import EXAMPLES
 
 OWNER, RUNNER, AGENT, VIEWER = Role.OWNER, Role.RUNNER, Role.AGENT, Role.VIEWER
@@ -138,6 +138,53 @@ def test_agents_whose_key_is_withdrawn_are_sent_away_and_others_are_not() -> Non
     assert set(scene.core.agents) == {"c"}
     assert run.parts["a"].is_over
     assert scene.feed(KeyGone("box", reason)) == []
+
+
+@pytest.mark.parametrize("policy", ["continue", "abort", "redistribute"])
+def test_who_comes_back_without_a_good_key_is_not_awaited(policy: str) -> None:
+    """After a restart of the broker, or of an agent that was silent; others go on."""
+    scene = _two_keys(policy)
+    scene.restarts()
+    scene.feed(FromAgent(b"b", register("b", "r1"), who=Who("crate", AGENT)))
+    run = scene.core.runs["r1"]
+    assert set(run.awaited) == {"a"}
+    scene.feed(KeyGone("box", "The key box was revoked."))
+    assert not run.awaited
+    assert run.parts["a"].state == "lost"
+    assert run.state == ("stopping" if policy == "abort" else "running")
+    assert not run.parts["b"].is_over
+    assert "agent a cannot come back, as its key is good no longer" in str(run.view(hits(0)))
+
+
+def test_who_was_silent_and_has_no_good_key_is_not_awaited() -> None:
+    scene = _two_keys("continue")
+    for name in ("a", "b"):
+        peer, key = name.encode(), Who({"a": "box", "b": "crate"}[name], AGENT)
+        scene.core.agents[name].orphan_timeout = 600.0
+        if name == "b":
+            for worker in ("b/0", "b/1"):
+                scene.feed(FromAgent(peer, report(worker, 1, 1, ended="finished"), who=key))
+            scene.feed(FromAgent(peer, m.Finished("r1"), who=key))
+    scene.passes(60)
+    run = scene.core.runs["r1"]
+    assert (run.state, run.parts["a"].state) == ("running", "lost"), "it may come back"
+    scene.feed(KeyGone("crate", "The key crate was revoked."))
+    assert run.state == "running"
+    scene.feed(KeyGone("box", "The key box was revoked."))
+    assert (run.state, run.status) == ("ended", "incomplete")
+
+
+def _two_keys(policy: str) -> Scene:
+    """A run of two agents with a key each."""
+    scene = Scene()
+    for name, key in (("a", "box"), ("b", "crate")):
+        scene.peers[name] = name.encode()
+        scene.feed(FromAgent(name.encode(), register(name), who=Who(key, AGENT)))
+    scene.asks(submit(plan(2, on_agent_loss=policy)))
+    for name, key in (("a", "box"), ("b", "crate")):
+        scene.feed(FromAgent(name.encode(), ready(name), who=Who(key, AGENT)))
+    assert scene.core.runs["r1"].state == "running"
+    return scene
 
 
 def test_an_agent_cannot_pass_for_one_with_another_key() -> None:

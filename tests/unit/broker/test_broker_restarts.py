@@ -21,10 +21,12 @@ from loads.broker.actions import (
     ToAgent,
     ToClient,
 )
+from loads.broker.book import AHEAD
 from loads.broker.state import Run
 from loads.ledger import Ledger
 from loads.metrics.history import History
 from loads.metrics.summary import RunView
+from loads.metrics.timeline import Second
 from loads.plan import ON_AGENT_LOSS
 from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
@@ -638,6 +640,47 @@ def test_fields_of_a_newer_version_are_ignored_and_missing_ones_have_defaults():
     scene.storage.write([SaveRun("r1", 1.0, None, head)])
     scene.restarts()
     assert scene.core.runs["r1"].state == "running"
+
+
+# -- lies about when ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gathered_from", [0, 50])
+def test_an_agent_that_makes_up_seconds_does_not_grow_a_run(gathered_from):
+    """They are of the time that there was, in memory, in what is stored, and after a restart."""
+    scene = Scene(gathered_from=gathered_from)
+    run = scene.runs("a")
+    scene.passes(5, "a")
+    for sequence in range(1, 21):
+        tally = hits(100)
+        tally.elapsed = 1e11
+        for number in range(100):
+            tally.timeline.add(sequence << 32 | number, Second(1))
+        tally.timeline.add(3, Second(1))
+        scene.says("a", m.Report("r1", "a/0", sequence, tally))
+    scene.passes(1, "a")
+    for _ in range(2):
+        total = run.ledger.total
+        assert total.hits == 2_000
+        assert sum(second.hits for second in total.timeline.seconds.values()) == 2_020
+        assert total.timeline.seconds[3].hits == 20
+        assert len(total.timeline.seconds) <= 22, "each of the 20 reports may have come in another"
+        assert max(total.timeline.seconds) <= total.elapsed <= 5 + AHEAD
+        assert run.history.width == 1
+        assert len(pack(d.LedgerKept((), total))) < 2_000
+        scene.restarts()
+        run = scene.core.runs["r1"]
+
+
+def test_a_report_from_before_the_start_is_of_the_beginning():
+    scene = Scene()
+    run = scene.prepares("a", "b")
+    scene.says("a", ready("a"))
+    tally = hits(1)
+    tally.elapsed = 1e11
+    scene.says("a", m.Report("r1", "a/0", 1, tally))
+    assert run.ledger.total.hits == 1
+    assert run.ledger.total.elapsed == AHEAD
 
 
 # -- whatever happens ----------------------------------------------------------------------------

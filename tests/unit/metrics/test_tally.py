@@ -6,6 +6,7 @@ import math
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from loads.metrics.failures import ERROR, Failure, FailureGroup
 from loads.metrics.series import HIT, TEST, Series, SeriesKey, Verdict
@@ -50,6 +51,19 @@ def test_merge_conserves_hits(a, b):
     whole = merged(a, b)
     assert whole.hits == a.hits + b.hits
     assert whole.hits == whole.total(HIT).count == sum(s.count for s in whole.of_kind(HIT).values())
+
+
+@few
+@given(tallies(), st.floats(0, 30))
+def test_nothing_is_later_than_what_it_is_taken_until(tally, seconds):
+    before = tally.copy()
+    until = tally.until(seconds)
+    assert tally == before
+    assert until.elapsed == min(seconds, tally.elapsed)
+    assert until.timeline == tally.timeline.until(int(seconds))
+    until = until.copy()
+    until.timeline, until.elapsed = tally.timeline, tally.elapsed
+    assert until == tally, "all else is as it was"
 
 
 @few

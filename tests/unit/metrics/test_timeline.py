@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from loads.metrics.timeline import Second, Timeline
 from tests.unit.strategies import (
@@ -34,6 +35,23 @@ def test_a_timeline_has_its_own_seconds():
     timeline = Timeline(seconds)
     timeline.add(0, Second(1))
     assert seconds == {0: Second(1)}
+
+
+@quick
+@given(timelines, st.integers(0, 25))
+def test_what_is_too_late_is_counted_in_the_last_second(timeline, last):
+    until = timeline.until(last)
+    assert all(number <= last for number in until.seconds)
+    assert summed(until) == summed(timeline)
+    before = {n: second for n, second in timeline.seconds.items() if n < last}
+    assert {n: second for n, second in until.seconds.items() if n < last} == before
+
+
+def summed(timeline: Timeline) -> Second:
+    whole = Second()
+    for second in timeline.seconds.values():
+        whole = whole.plus(second)
+    return whole
 
 
 @quick

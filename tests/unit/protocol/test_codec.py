@@ -14,6 +14,7 @@ from loads.metrics.histogram import bucket_of
 from loads.metrics.series import HIT, SeriesKey
 from loads.metrics.summary import AgentView, RunChanges, RunView
 from loads.metrics.tally import Tally
+from loads.metrics.timeline import Second
 from loads.plan import RunPlan
 from loads.protocol import limits
 from loads.protocol import messages as m
@@ -435,6 +436,16 @@ def test_a_report_of_more_than_can_be_is_refused():
     tally.line(KEY).latency.counts = {bucket_of(1000): limits.MAX_RECORDED + 1}
     tally.line(KEY).outcomes = {200: limits.MAX_RECORDED + 1}
     with pytest.raises(ValueError, match="records"):
+        m.Report("r", "w", 1, tally)
+
+
+def test_a_report_of_more_seconds_than_can_be_is_refused():
+    tally = Tally()
+    for second in range(limits.MAX_SECONDS):
+        tally.timeline.add(second, Second(1))
+    assert decode(encode(m.Report("r", "w", 1, tally)))
+    tally.timeline.add(limits.MAX_SECONDS, Second(1))
+    with pytest.raises(ValueError, match="seconds"):
         m.Report("r", "w", 1, tally)
 
 

@@ -1,0 +1,14 @@
+"""Tokens in command lines.  A command looks for one before all else, so this imports little."""
+
+from __future__ import annotations
+
+import re
+
+PREFIX = "loads1_"  #: begins every token
+PIPE = "@/dev/fd/"  #: before the number of a descriptor: how a command gives itself its token
+_TOKEN = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_=-]+")
+
+
+def token_in(arguments: list[str]) -> str:
+    """The token, whole or damaged, in a command line; empty, when there is none."""
+    return next((match[0] for arg in arguments if (match := _TOKEN.search(arg))), "")
