@@ -90,7 +90,10 @@ def send_to(access: Access, domain: str, messages: Iterator[Sequence[bytes]]) ->
         for frames in messages:
             if not dealer.poll(PATIENCE_MS, zmq.POLLOUT):
                 break  # who is refused waits for ever
-            dealer.send_multipart(frames)
+            try:
+                dealer.send_multipart(frames, zmq.NOBLOCK)
+            except zmq.Again:
+                break  # refused in between
             while dealer.poll(0):
                 dealer.recv_multipart()
             sent += 1
