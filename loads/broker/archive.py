@@ -232,7 +232,15 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         if said == (kept.state, kept.workers, kept.handed_over, kept.awaited_until, kept.key):
             return kept
     extensions = tuple(
-        d.ExtensionKept(e.plan, e.since + epoch, e.deadline + epoch, e.workers, e.failed)
+        d.ExtensionKept(
+            e.plan,
+            e.since + epoch,
+            e.deadline + epoch,
+            e.workers,
+            e.failed,
+            e.refused_by,
+            e.passed_on,
+        )
         for e in part.extensions
     )
     part.kept = d.PartKept(
@@ -250,7 +258,15 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
 
 def _part(kept: d.PartKept, epoch: float) -> Part:
     extensions = [
-        Extension(e.plan, e.since - epoch, e.deadline - epoch, e.workers, e.failed)
+        Extension(
+            e.plan,
+            e.since - epoch,
+            e.deadline - epoch,
+            e.workers,
+            e.failed,
+            e.refused_by,
+            e.passed_on,
+        )
         for e in kept.extensions
     ]
     return Part(
