@@ -105,7 +105,8 @@ class RedisStorage:
             yield
         except (redis.RedisError, ValueError, OSError) as error:
             self.close()
-            raise StorageError(f"{self._name} cannot be used: {error}.", _HINT) from error
+            text = str(error).rstrip(".")
+            raise StorageError(f"{self._name} cannot be used: {text}.", _HINT) from error
         except BaseException:
             self.close()
             raise
