@@ -15,7 +15,7 @@ from loads.outputs import figures
 from loads.outputs.base import Outputs
 from loads.plan import RunPlan
 from loads.protocol.messages import Wish
-from loads.runners.interrupts import Interrupts, Question, stop_notice
+from loads.runners.interrupts import Interrupts, Question, interruptible, stop_notice
 from loads.target import Target
 from loads.transport.reactor import Reactor
 
@@ -95,10 +95,12 @@ class DistributedRunner:
         client = self._client
         with Reactor(self._clock) as reactor:
             self._reactor = reactor
-            publisher = self._publisher or client.ping().publisher
-            # from here on, so that no run is left behind by an interrupt while it is submitted
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+                reactor.on_signal(signal.SIGHUP, self._detach)
+            with interruptible():  # until there is a run that can be stopped
+                publisher = self._publisher or client.ping().publisher
+                self.run_id = self._find_run(client)
             question = self._listen()
-            self.run_id = self._find_run(client)
             self._follower = Follower(client, publisher, self.run_id, self._changed, self._refused)
             try:
                 self._heard = self._clock.monotonic()
@@ -192,9 +194,7 @@ class DistributedRunner:
     # -- interruption ------------------------------------------------------------------------
 
     def _listen(self) -> Question | None:
-        """Have signals mean something: Ctrl-C, and the end of the terminal."""
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            self._reactor.on_signal(signal.SIGHUP, self._detach)
+        """Have Ctrl-C mean something."""
         interrupts = Interrupts(self._reactor, self._stop, self._stop_at_once)
         if self._terminal is not None:
             interrupts.question = Question(

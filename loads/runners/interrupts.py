@@ -6,8 +6,8 @@ import os
 import signal
 import termios
 import tty
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from loads.plan import RunPlan
@@ -22,6 +22,18 @@ def stop_notice(plan: RunPlan) -> str:
         f"Stopping: running tests have {plan.grace:g} s to finish. "
         "Press Ctrl-C again to stop at once."
     )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Here, SIGINT and SIGTERM raise ``KeyboardInterrupt``, whatever they mean elsewhere."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    found = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, found, strict=True):
+            signal.signal(number, handler)
 
 
 class Question:

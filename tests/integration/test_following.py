@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,14 @@ import pytest
 from loads.bundle import Bundle
 from loads.client import BrokerClient
 from loads.clock import SystemClock
-from loads.errors import BrokerRefused, BrokerUnreachable, ExitCode, LoadsError, NotEnoughAgents
+from loads.errors import (
+    BrokerRefused,
+    BrokerUnreachable,
+    ExitCode,
+    Interrupted,
+    LoadsError,
+    NotEnoughAgents,
+)
 from loads.metrics.series import HIT, SeriesKey
 from loads.metrics.summary import AgentView, QueueView, RunView
 from loads.metrics.tally import Tally
@@ -168,3 +177,48 @@ def test_a_plan_is_submitted_again_as_the_same_one(short: Path) -> None:
         assert client.submit(PLAN, Bundle(b"", "digest")) == "r1"
         assert client.submit(PLAN, Bundle(b"", "digest")) == "r2", "one more run is wanted"
     assert len(questions) >= 3
+
+
+def interrupted(short: Path, answer: Callable[[m.StopRun], m.Message | None]) -> tuple[str, str]:
+    """What is said of a run at Ctrl-C while it is submitted, and the name that it was given then.
+
+    The broker never answers to a submission, and ``answer`` to what is asked next.
+    """
+    names: list[str] = []
+
+    def answers(question: m.Request) -> list[list[bytes]]:
+        if isinstance(question, m.Submit):
+            names.append(question.submission)
+            os.kill(os.getpid(), signal.SIGINT)
+            return []
+        assert isinstance(question, m.StopRun)
+        assert [question.run_id] == names, "after that it is not submitted any more"
+        reply = answer(question)
+        return [] if reply is None else [encode(reply)]
+
+    with (
+        frontend(short, answers) as endpoint,
+        BrokerClient(endpoint, SystemClock()) as client,
+        pytest.raises(Interrupted) as caught,
+    ):
+        client.submit(PLAN, Bundle(b"", "digest"))
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert caught.value.run == (names[0] if "does not answer" in caught.value.message else "")
+    return str(caught.value), names[0]
+
+
+def test_ctrl_c_while_a_broker_does_not_answer_names_what_it_may_have(short: Path) -> None:
+    said, name = interrupted(short, lambda question: None)
+    assert f"It knows the run as {name}." in said
+
+
+def test_ctrl_c_while_a_plan_is_submitted_stops_the_run(short: Path) -> None:
+    said, _ = interrupted(short, lambda question: m.RunSnapshot(question.request, 1, running()))
+    assert said == "Interrupted while the run was submitted: run r1 is stopped."
+
+
+def test_ctrl_c_before_a_plan_was_received_is_nothing_more(short: Path) -> None:
+    said, _ = interrupted(
+        short, lambda question: m.Refused(question.request, 2, "No such run.", "")
+    )
+    assert said == "Interrupted before the broker had the run."
