@@ -144,7 +144,7 @@ class Tally:
         """The series as columns, all added up."""
         from loads.metrics.columns import Columns, added
 
-        parts = self._held
+        parts = self._settled()  # for good: who is asked once is asked again, or kept for long
         if self._series or not parts:
             parts = [*parts, Columns.read(packing.write(self._series))]
         return parts[0] if len(parts) == 1 else added(parts)

@@ -150,6 +150,17 @@ def test_a_long_run_of_small_updates_is_held_in_few_parts():
     assert total.series == {HOME: a_line(*[100] * 2 * MAX_PARTS)}
 
 
+def test_what_was_added_up_once_is_held_as_the_sum():
+    """As it is of a run that has ended, which may be kept for long."""
+    total = Tally()
+    for _ in range(5):
+        total.merge(over_the_wire(whole_of({HOME: a_line(100)})))
+    before = total.write()
+    assert len(total._held) == 1
+    assert total.write() == before
+    assert total.series == {HOME: a_line(*[100] * 5)}
+
+
 @pytest.mark.parametrize("highest", [0, 1, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, MOST])
 def test_a_column_is_as_wide_as_it_must_be(highest):
     data = column([0, highest])
