@@ -87,7 +87,7 @@ class BrokerClient(Requester):
         ``on`` names the agents that it is to have; ``observers`` are told of its end.
         A broker that is restarted meanwhile, or whose answer is lost, is asked again; the plan is
         run once all the same.
-        Raises :class:`NotEnoughAgents`, and :class:`Interrupted` at Ctrl-C.
+        Raises :class:`NotEnoughAgents`, and :class:`Interrupted` with the name of the run.
         """
         submission = uuid.uuid4().hex
 
@@ -101,12 +101,13 @@ class BrokerClient(Requester):
                 with suppress(BrokerUnreachable):
                     return self.ask(question, m.Accepted).run_id
             return self.ask(question, m.Accepted).run_id
-        except KeyboardInterrupt:
+        except Interrupted:
             raise self._cancel(submission) from None
 
     def _cancel(self, submission: str) -> Interrupted:
         """Have a run stopped that the broker may have or not; what can be said of it."""
         patience, self._timeout = self._timeout, CANCEL_TIMEOUT
+        self.is_unwanted = lambda: False  # but this is wanted
         try:
             run_id = self.stop(submission, None).view.run_id
         except BrokerUnreachable:

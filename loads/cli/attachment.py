@@ -58,7 +58,7 @@ def submit(settings: Configuration, plan: RunPlan, find_run: FindRun) -> ExitCod
     with connected(settings) as client:
         if not settings.flag("detach"):
             return follow(settings, client, find)
-        with interruptible():
+        with interruptible(client):
             run_id = find(client)
     if settings.flag("quiet"):
         click.echo(run_id)

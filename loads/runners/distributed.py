@@ -100,10 +100,12 @@ class DistributedRunner:
             self._reactor = reactor
             if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
                 reactor.on_signal(signal.SIGHUP, self._detach)
-            with interruptible():  # until there is a run that can be stopped
+            with interruptible(client) as missed:  # until there is a run that can be stopped
                 publisher = self._publisher or client.ping().publisher
                 self.run_id = self._find_run(client)
             question = self._listen()
+            for number in missed:
+                signal.raise_signal(number)
             self._follower = Follower(client, publisher, self.run_id, self._changed, self._refused)
             try:
                 self._heard = self._watched_at = self._clock.monotonic()

@@ -29,6 +29,7 @@ from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.codec import encode
 from loads.runners.distributed import DistributedRunner, known_run
+from loads.runners.interrupts import interruptible
 from tests.integration.frontends import frontend
 
 PLAN = RunPlan("test_shop", agents=1)
@@ -227,6 +228,7 @@ def interrupted(short: Path, answer: Callable[[m.StopRun], m.Message | None]) ->
         frontend(short, answers) as endpoint,
         BrokerClient(endpoint, SystemClock()) as client,
         pytest.raises(Interrupted) as caught,
+        interruptible(client),
     ):
         client.submit(PLAN, Bundle(b"", "digest"))
     assert caught.value.exit_code is ExitCode.INTERRUPTED
