@@ -8,7 +8,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from loads.bundle import Bundle
-from loads.errors import BrokerUnreachable, LoadsError, RemoteProtocolError, error_from
+from loads.errors import (
+    BrokerUnreachable,
+    Interrupted,
+    LoadsError,
+    RemoteProtocolError,
+    error_from,
+)
 from loads.metrics.summary import RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
@@ -19,6 +25,7 @@ from loads.transport.requester import Requester
 from loads.transport.sockets import Subscriber
 
 SUBMIT_TRIES = 4  #: how often a plan is submitted to a broker that does not answer
+CANCEL_TIMEOUT = 0.5  #: seconds; who has pressed Ctrl-C is not kept waiting
 
 
 class Picture:
@@ -80,7 +87,7 @@ class BrokerClient(Requester):
         ``on`` names the agents that it is to have; ``observers`` are told of its end.
         A broker that is restarted meanwhile, or whose answer is lost, is asked again; the plan is
         run once all the same.
-        Raises :class:`NotEnoughAgents`.
+        Raises :class:`NotEnoughAgents`, and :class:`Interrupted` with the name of the run.
         """
         submission = uuid.uuid4().hex
 
@@ -89,10 +96,32 @@ class BrokerClient(Requester):
                 number, plan, bundle.digest, bundle.data, patience, on, observers, submission
             )
 
-        for _ in range(SUBMIT_TRIES - 1):
-            with suppress(BrokerUnreachable):
-                return self.ask(question, m.Accepted).run_id
-        return self.ask(question, m.Accepted).run_id
+        try:
+            for _ in range(SUBMIT_TRIES - 1):
+                with suppress(BrokerUnreachable):
+                    return self.ask(question, m.Accepted).run_id
+            return self.ask(question, m.Accepted).run_id
+        except Interrupted:
+            raise self._cancel(submission) from None
+
+    def _cancel(self, submission: str) -> Interrupted:
+        """Have a run stopped that the broker may have or not; what can be said of it."""
+        patience, self._timeout = self._timeout, CANCEL_TIMEOUT
+        self.is_unwanted = lambda: False  # but this is wanted
+        try:
+            run_id = self.stop(submission, None).view.run_id
+        except BrokerUnreachable:
+            return Interrupted(
+                "Interrupted while the run was submitted, and the broker does not answer.",
+                f"It may get the run all the same, and then is to stop it.  It knows the run as "
+                f"{submission}.",
+                submission,
+            )
+        except LoadsError:
+            return Interrupted("Interrupted before the broker had the run.")
+        finally:
+            self._timeout = patience
+        return Interrupted(f"Interrupted while the run was submitted: run {run_id} is stopped.")
 
     def stop(self, run_id: str, grace: float | None) -> m.RunSnapshot:
         """End a run early, giving running tests ``grace`` seconds; None is what its plan says."""

@@ -13,6 +13,7 @@
     ├── NotEnoughAgents       6
     ├── WorkerError           4    workers that could not be started or kept
     ├── StorageError          2    the broker's database cannot be used
+    ├── Interrupted         130    somebody wanted no more of it
     └── ProtocolError         5
         ├── LocalProtocolError     we broke the protocol: a bug of ours
         └── RemoteProtocolError    the peer broke it
@@ -103,6 +104,19 @@ class StorageError(LoadsError):
     """The broker's database cannot be opened, read or written."""
 
 
+class Interrupted(LoadsError):
+    """Somebody pressed Ctrl-C, and there is something to say about that.
+
+    ``run`` is by what name the broker may know the run that was wanted; it may be empty.
+    """
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, message: str, hint: str = "", run: str = "") -> None:
+        super().__init__(message, hint)
+        self.run = run
+
+
 class ProtocolError(LoadsError):
     """Somebody broke the protocol."""
 
@@ -122,6 +136,7 @@ _BY_CODE: dict[int, type[LoadsError]] = {
     ExitCode.INCOMPLETE: WorkerError,
     ExitCode.BROKER: BrokerRefused,
     ExitCode.AGENTS: NotEnoughAgents,
+    ExitCode.INTERRUPTED: Interrupted,
 }
 
 

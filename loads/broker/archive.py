@@ -22,7 +22,7 @@ from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
 from loads.errors import ExitCode, LoadsError
 from loads.ledger import LOST, Account, Delta
-from loads.metrics.history import CHUNKS
+from loads.metrics.history import CHUNKS, History
 from loads.metrics.summary import RunView
 from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
@@ -35,6 +35,7 @@ from loads.storage.base import (
     StoredRun,
 )
 
+STORED_AFTER = 60.0  #: seconds after which a storage has written something, or said that it cannot
 _UPDATES = 10  #: bits for the number of updates that may be published in a millisecond
 
 
@@ -43,6 +44,7 @@ class Archive:
 
     def __init__(self, book: Book) -> None:
         self._book = book
+        self._is_failing = False
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -131,20 +133,35 @@ class Archive:
             records.append(_save(run.saved))
             records.append(SavePart(run.run_id, d.BUNDLE, run.bundle))
             records += _final_parts(run) if run.is_sealed else _whole(run)
-            records += [*_history(run, range(CHUNKS)), DropDeltas(run.run_id)]
+            if not run.is_light:
+                records += _history(run, range(CHUNKS))
+            records.append(DropDeltas(run.run_id))
         return records
 
     def warn(self, text: str) -> None:
         """Have the runs that go on say that they are not being stored."""
+        self._is_failing = True
         for run in self._book.runs.values():
             if run.state != "ended":
                 run.notes.add(text)
 
     def reassure(self) -> None:
         """All is stored again."""
+        self._is_failing = False
         for run in self._book.runs.values():
             if run.state != "ended":
                 run.notes.clear()
+
+    def lighten(self) -> None:
+        """Leave the history of runs that have ended to the storage, where it is by now.
+
+        It may be larger than all else that is known of them.
+        """
+        if self._is_failing:
+            return
+        for run in self._book.runs.values():
+            if run.is_sealed and not run.is_light and self._book.wall - run.ended >= STORED_AFTER:
+                run.history, run.is_light = History(), True
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Runs were removed from the storage, to make room."""
@@ -232,7 +249,15 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         if said == (kept.state, kept.workers, kept.handed_over, kept.awaited_until, kept.key):
             return kept
     extensions = tuple(
-        d.ExtensionKept(e.plan, e.since + epoch, e.deadline + epoch, e.workers, e.failed)
+        d.ExtensionKept(
+            e.plan,
+            e.since + epoch,
+            e.deadline + epoch,
+            e.workers,
+            e.failed,
+            e.refused_by,
+            e.passed_on,
+        )
         for e in part.extensions
     )
     part.kept = d.PartKept(
@@ -250,7 +275,15 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
 
 def _part(kept: d.PartKept, epoch: float) -> Part:
     extensions = [
-        Extension(e.plan, e.since - epoch, e.deadline - epoch, e.workers, e.failed)
+        Extension(
+            e.plan,
+            e.since - epoch,
+            e.deadline - epoch,
+            e.workers,
+            e.failed,
+            e.refused_by,
+            e.passed_on,
+        )
         for e in kept.extensions
     ]
     return Part(

@@ -1,6 +1,7 @@
 """What clients ask for: each request has one reply.
 
-A run may be named by the beginning of its identifier, where that is enough to know it.
+A run may be named by the beginning of its identifier, where that is enough to know it, or by what
+the client that submitted it called that.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class Clients:
         self, event: FromClient, message: m.GetRun | m.StopRun, do: Callable[[Run], None]
     ) -> None:
         """A run in full, after something was done with it; one that ended may be in storage."""
-        run_id = self._full_id(message.run_id)
+        run_id = self._full_id(message.run_id, event.who.name)
         run = self._book.runs.get(run_id)
         if run is None:
             number = number_after_all(self._book.wall)
@@ -177,10 +178,15 @@ class Clients:
         stopped = tuple(run.run_id for run in runs)
         self._answer(event.peer, m.Purged(message.request, stopped))
 
-    def _full_id(self, name: str) -> str:
+    def _full_id(self, name: str, by: str) -> str:
         """What a name is the beginning of; the name itself where that is not known here."""
         known = {**self._book.ended, **self._book.runs}
-        found = [name] if name in known else [run_id for run_id in known if run_id.startswith(name)]
+        if name in known:
+            return name
+        submitted = self._submitted_as(name, by)
+        if submitted:
+            return submitted
+        found = [run_id for run_id in known if run_id.startswith(name)]
         if len(found) > 1:
             more = ", ..." if len(found) > MOST_NAMED else "."
             raise LoadsError(

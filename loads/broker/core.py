@@ -123,6 +123,8 @@ class Core:
             self._queue.serve()
             self._archive.note(states_only=isinstance(event, FromAgent))
             self._endings.forget()
+        if isinstance(event, Tick):
+            self._archive.lighten()
         return self.decided
 
     def restore(

@@ -31,6 +31,8 @@ class ExtensionKept:
     deadline: float
     workers: tuple[str, ...]
     failed: str
+    refused_by: tuple[str, ...] = ()
+    passed_on: bool = False
 
 
 @dataclass(frozen=True)

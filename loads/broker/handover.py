@@ -2,9 +2,9 @@
 
 Under ``--on-agent-loss redistribute`` an agent that has finished is kept until the run is over,
 because it may be asked to take over from another.  Such a load is an *extension* of an agent's
-part.  It is asked for until it is answered, also over broken connections.  What of it is left when
-its agent is lost as well is handed over again, so that every load ends up with somebody as long as
-anybody is there.
+part.  It is asked for until it is answered, also over broken connections.  One that an agent
+refuses is passed on to another.  What of it is left when its agent is lost as well is handed over
+again, so that every load ends up with somebody as long as anybody is there.
 
 A test whose end was not reported is left to do, so that the result has as many tests as were
 planned.  The target may have seen more: those that were lost with the agent, or that it reports
@@ -21,6 +21,8 @@ from loads.ledger import LOST
 from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.remainder import after_seconds, after_tests, cut
+
+MOST_REFUSALS = 5  #: agents that a load is offered to, one after the other
 
 
 def is_on(run: Run) -> bool:
@@ -61,7 +63,8 @@ class Handover:
     def _rests(self, run: Run, part: Part) -> list[RunPlan]:
         """What is left of a part's own load, and of those that it took over."""
         own = Extension(run.plan, run.started_at, math.inf, part.workers)
-        rests = (self._rest(run, load) for load in (own, *part.extensions))
+        loads = (own, *(e for e in part.extensions if not e.passed_on))
+        rests = (self._rest(run, load) for load in loads)
         return [rest for rest in rests if rest is not None]
 
     def _rest(self, run: Run, load: Extension) -> RunPlan | None:
@@ -74,10 +77,12 @@ class Handover:
         done = sum(account.tests for account in accounts)
         return after_tests(plan, done)
 
-    def _give(self, run: Run, taker: Part, share: RunPlan) -> None:
+    def _give(
+        self, run: Run, taker: Part, share: RunPlan, refused_by: tuple[str, ...] = ()
+    ) -> None:
         now = self._book.now
         deadline = now + self._book.settings.prepare_timeout
-        taker.extensions.append(Extension(share, now, deadline))
+        taker.extensions.append(Extension(share, now, deadline, refused_by=refused_by))
         taker.state = "running"
         agent = self._book.agents[taker.agent_id]
         if agent.link.may_send(m.Extend):  # or else it is asked when it is back
@@ -107,9 +112,28 @@ class Handover:
             run.ledger.expect(worker)
         if not message.workers:
             extension.failed = message.reason or "no reason given"
-            what = f"Agent {part.agent_id} could not take over {_amount(extension.plan)}"
-            run.remark(f"{what}: {extension.failed}.")
+            self._pass_on(run, part, extension)
         return True
+
+    def _pass_on(self, run: Run, part: Part, extension: Extension) -> None:
+        """Offer what an agent has refused to another, as it is; the least burdened comes first."""
+        refused_by = (*extension.refused_by, part.agent_id)
+        rest = self._rest(run, extension)
+        takers = [
+            other
+            for other in run.parts.values()
+            if other.agent_id not in refused_by and self._can_take(run, other)
+        ]
+        what = f"Agent {part.agent_id} could not take over {_amount(extension.plan)}"
+        text = f"{what}: {extension.failed}."
+        is_on_offer = run.state == "running" and not part.handed_over and is_on(run)
+        if is_on_offer and rest and takers and len(refused_by) < MOST_REFUSALS:
+            taker = min(takers, key=lambda other: len(other.extensions))
+            extension.passed_on = True
+            self._give(run, taker, rest, refused_by)
+            text = f"{text[:-1]}; asked instead was {taker.agent_id}."
+        run.remark(text)
+        self._book.log("info", f"Run {run.run_id}: {text}")
 
 
 def _amount(plan: RunPlan) -> str:

@@ -10,6 +10,7 @@ import logging
 import math
 import signal
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,7 @@ from loads.metrics import columns as _columns  # noqa: F401
 from loads.observers.calls import Calls
 from loads.observers.registry import Registry
 from loads.protocol.codec import VersionMismatch
-from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
+from loads.protocol.messages import FROM_AGENT, FROM_CLIENT, Reply
 from loads.storage.memory import MemoryStorage
 from loads.transport.auth import KeyWithdrawn
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
@@ -85,6 +86,7 @@ class Server:
         self._clock = clock
         self._keeper: Keeper | None = None
         self._decided: list[Action] = []
+        self._held: deque[tuple[int, list[Action]]] = deque()  # until what is to be kept is
         self._garbage = 0
         self._crowd_told = -math.inf
         self._guard = Guard(log)
@@ -130,6 +132,8 @@ class Server:
             audience = Audience(self._publisher, self.endpoints.publisher, log)
             audience.attach(reactor, self._access.hold)
             self._access.attach(reactor, self._handle_now, audience.dismiss)
+            if self._keeper is not None and self._keeper.wakes is not None:
+                reactor.on_readable(self._keeper.wakes, self._look)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, reactor.stop)
             self._flush()
@@ -149,7 +153,7 @@ class Server:
             lock.release()
         self._locks = []
 
-    # Each of these three is a turn: what it decides is stored together, and then carried out.
+    # Each of these is a turn: what it decides is stored together, and then carried out.
 
     def _tick(self) -> None:
         self._handle(Tick())
@@ -157,6 +161,11 @@ class Server:
             self._handle_all(self._keeper.tick(self.core))
         for call in self._calls.poll():
             self._handle(Observed(call.run_id, call.observer, call.problem))
+        self._flush()
+
+    def _look(self) -> None:
+        if self._keeper is not None:
+            self._handle_all(self._keeper.look())
         self._flush()
 
     def _read_frontend(self) -> None:
@@ -213,15 +222,24 @@ class Server:
         self._flush()
 
     def _flush(self) -> None:
-        """Store what is to be stored; only then do what else was decided."""
-        decided, self._decided = self._decided, []
-        records = [action.record for action in decided if isinstance(action, Store)]
-        if records and self._keeper is not None:
-            self._handle_all(self._keeper.keep(records, self.core))
-            decided += self._decided
-            self._decided = []
-        for action in decided:
-            self._do(action)
+        """Have stored what is to be stored; only when it is, do what else was decided."""
+        keeper = self._keeper
+        if keeper is None:
+            return
+        while True:
+            if self._decided:
+                decided, self._decided = self._decided, []
+                records = [action.record for action in decided if isinstance(action, Store)]
+                self._handle_all(keeper.keep(records, self.core))
+                self._held.append((keeper.given, decided))
+            elif self._held and self._held[0][0] <= keeper.kept:
+                for action in self._held.popleft()[1]:
+                    self._do(action)
+            else:
+                return
+
+    def _answer(self, peer: bytes, reply: Reply) -> None:
+        self._frontend.send(peer, reply)
 
     def _do(self, action: Action) -> None:
         if isinstance(action, ToAgent):
@@ -233,7 +251,9 @@ class Server:
         elif isinstance(action, Observe):
             self._calls.start(action.wish, action.view)
         elif isinstance(action, LookUp) and self._keeper is not None:
-            self._frontend.send(action.peer, self._keeper.look_up(action))
+            peer = action.peer
+            found = self._keeper.look_up(action, lambda reply: self._answer(peer, reply))
+            self._handle_all(found)
         elif isinstance(action, Deny | Audit):
             self._access.note(action)
         elif isinstance(action, Log):

@@ -58,7 +58,8 @@ class Extension:
     """A load that an agent takes over from one that was lost, as it was to do at ``since``.
 
     ``deadline`` is until when it has to say that it has; ``workers`` are those that it names then,
-    or ``failed`` is why it cannot.
+    or ``failed`` is why it cannot.  Then the load may be ``passed_on`` to another agent, which is
+    none of those that it was ``refused_by`` before.
     """
 
     plan: RunPlan
@@ -66,10 +67,17 @@ class Extension:
     deadline: float
     workers: tuple[str, ...] = ()
     failed: str = ""
+    refused_by: tuple[str, ...] = ()
+    passed_on: bool = False
 
     @property
     def is_answered(self) -> bool:
         return bool(self.workers or self.failed)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nobody does it."""
+        return bool(self.failed) and not self.passed_on
 
 
 @dataclass
@@ -117,7 +125,8 @@ class Run:
     whose numbers changed since they were told, those that wait longest
     first.  ``history`` is how it went until then.
 
-    ``saved`` is what is stored of it, which is all of it once it ``is_sealed``.  It ``must_save``
+    ``saved`` is what is stored of it, which is all of it once it ``is_sealed``; some time later its
+    history is only there, and not here, and it ``is_light``.  It ``must_save``
     what nobody may be told before.
 
     A run may be ``aborted`` because of a loss.  ``remarks`` are what else whoever reads the result
@@ -161,6 +170,7 @@ class Run:
     notes: set[str] = field(default_factory=set)
     saved: Head | None = None
     is_sealed: bool = False
+    is_light: bool = False
     awaited: dict[str, float] = field(default_factory=dict)
     unheard: set[str] = field(default_factory=set)
     aborted: bool = False
@@ -214,7 +224,7 @@ class Run:
         if part.state == LOST and not all(e.is_answered for e in part.extensions):
             return False  # it may have begun with what nobody has heard of
         made_good = part.handed_over and not any(account.unknown != 0 for account in lost)
-        return made_good or not (lost or any(e.failed for e in part.extensions))
+        return made_good or not (lost or any(e.is_missing for e in part.extensions))
 
     def view(self, tally: Tally) -> RunView:
         """The run as it is now, with the given numbers."""
@@ -284,7 +294,7 @@ class Run:
         accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
         if all(a.unknown is not None for a in accounts):
             return ""
-        plans = (self.plan, *(extension.plan for extension in part.extensions))
+        plans = (self.plan, *(e.plan for e in part.extensions if not e.passed_on))
         planned = sum(plan.tests_in(group) for plan in plans for group in range(len(plan.users)))
         done = sum(account.tests for account in accounts)
         more = max(0, planned - done)

@@ -12,12 +12,13 @@ from loads.cli.planning import build_outputs, find_terminal
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.config import Configuration, Source
-from loads.errors import ExitCode, UsageError
+from loads.errors import ExitCode, Interrupted, UsageError
 from loads.outputs.base import Outputs
 from loads.outputs.stream import visible
 from loads.plan import RunPlan
 from loads.protocol.rows import RunRow
 from loads.runners.distributed import DistributedRunner, FindRun, known_run
+from loads.runners.interrupts import interruptible
 
 
 def follow(settings: Configuration, client: BrokerClient, find_run: FindRun) -> ExitCode:
@@ -44,10 +45,21 @@ def submit(settings: Configuration, plan: RunPlan, find_run: FindRun) -> ExitCod
 
     Then its way back is printed; when quiet, its id and nothing else.
     """
+
+    def find(client: BrokerClient) -> str:
+        try:
+            return find_run(client)
+        except Interrupted as error:
+            if error.run:
+                error.hint += f"\n{_way(settings, 'See what became of it', 'attach', error.run)}"
+                error.hint += f"\n{_way(settings, 'Make sure that it stops', 'stop', error.run)}"
+            raise
+
     with connected(settings) as client:
         if not settings.flag("detach"):
-            return follow(settings, client, find_run)
-        run_id = find_run(client)
+            return follow(settings, client, find)
+        with interruptible(client):
+            run_id = find(client)
     if settings.flag("quiet"):
         click.echo(run_id)
     else:
@@ -62,13 +74,18 @@ def attach(settings: Configuration, client: BrokerClient) -> ExitCode:
 
 
 def _way_back(settings: Configuration, said: str, run_id: str) -> str:
+    return f"{said}\n{_way(settings, 'Attach to it', 'attach', run_id)}"
+
+
+def _way(settings: Configuration, purpose: str, option: str, run_id: str) -> str:
+    """The command that does something about a run."""
     broker = settings.text("broker")
     # a variable will still be there; and a token is not for a screen
     is_needed = "://" in broker and settings.source("broker") is not Source.ENVIRONMENT
-    option = f" --broker {shlex.quote(broker)}" if is_needed else ""
+    where = f" --broker {shlex.quote(broker)}" if is_needed else ""
     if settings.text("ssh") and settings.source("ssh") is not Source.ENVIRONMENT:
-        option += f" --ssh {shlex.quote(settings.text('ssh'))}"
-    return f"{said}\nAttach to it with:  loads-runner --attach {run_id}{option}"
+        where += f" --ssh {shlex.quote(settings.text('ssh'))}"
+    return f"{purpose} with:  loads-runner --{option} {run_id}{where}"
 
 
 def _choose(settings: Configuration, client: BrokerClient) -> str:

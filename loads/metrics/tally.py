@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loads.metrics.columns import Columns
 
 MAX_HELD = 1 << 20  #: numbers in columns that are held, at 16 bytes each, before they are added up
+MAX_PARTS = 1_000  #: in how many parts; each takes more than a kilobyte, however little is in it
 
 #: Counts of our own, in the order in which a recorder keeps them.
 COUNTS = (
@@ -143,7 +144,7 @@ class Tally:
         """The series as columns, all added up."""
         from loads.metrics.columns import Columns, added
 
-        parts = self._held
+        parts = self._settled()  # for good: who is asked once is asked again, or kept for long
         if self._series or not parts:
             parts = [*parts, Columns.read(packing.write(self._series))]
         return parts[0] if len(parts) == 1 else added(parts)
@@ -194,7 +195,8 @@ class Tally:
         if other._held:
             self._held += other._settled()
             self._size += other._size
-            if self._size > max(MAX_HELD, 2 * self._settled_size):
+            is_much = self._size > max(MAX_HELD, 2 * self._settled_size)
+            if is_much or len(self._held) > MAX_PARTS:
                 self._settled()
         for failure, group in other.failures.items():
             mine = self.failures.get(failure)

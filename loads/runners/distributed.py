@@ -15,10 +15,12 @@ from loads.outputs import figures
 from loads.outputs.base import Outputs
 from loads.plan import RunPlan
 from loads.protocol.messages import Wish
-from loads.runners.interrupts import Interrupts, Question, stop_notice
+from loads.runners.interrupts import Interrupts, Question, interruptible, stop_notice
 from loads.target import Target
 from loads.transport.reactor import Reactor
 
+WATCH = 1.0  #: seconds between two looks at how long the broker has been silent
+LATE = 5.0  #: seconds; looks that are further apart mean that we did not run ourselves
 QUIET = 3.0  #: seconds without an update after which the broker is asked
 ASK_AGAIN = 5.0  #: seconds until it is asked once more
 TELL_PLACE = 10.0  #: seconds after which the same place in the queue is told again
@@ -82,6 +84,7 @@ class DistributedRunner:
         self._place_told_at = 0.0
         self._is_missed = False
         self._heard = 0.0
+        self._watched_at = 0.0
         self._asked_at = 0.0
         self._stop_asked_at: float | None = None
         self._failure: LoadsError | None = None
@@ -95,15 +98,19 @@ class DistributedRunner:
         client = self._client
         with Reactor(self._clock) as reactor:
             self._reactor = reactor
-            publisher = self._publisher or client.ping().publisher
-            # from here on, so that no run is left behind by an interrupt while it is submitted
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+                reactor.on_signal(signal.SIGHUP, self._detach)
+            with interruptible(client) as missed:  # until there is a run that can be stopped
+                publisher = self._publisher or client.ping().publisher
+                self.run_id = self._find_run(client)
             question = self._listen()
-            self.run_id = self._find_run(client)
+            for number in missed:
+                signal.raise_signal(number)
             self._follower = Follower(client, publisher, self.run_id, self._changed, self._refused)
             try:
-                self._heard = self._clock.monotonic()
+                self._heard = self._watched_at = self._clock.monotonic()
                 self._follower.attach(reactor)
-                reactor.every(1.0, self._watch)
+                reactor.every(WATCH, self._watch)
                 self._ask()
                 reactor.run()
             finally:
@@ -158,8 +165,14 @@ class DistributedRunner:
         self._follower.refresh()
 
     def _watch(self) -> None:
-        """Ask when nothing was heard for a while; give up when that is not answered for long."""
+        """Ask when nothing was heard for a while; give up when that is not answered for long.
+
+        Who was stopped, or slept, for some time has missed what was said then.
+        """
         now = self._clock.monotonic()
+        passed, self._watched_at = now - self._watched_at, now
+        if passed > LATE:
+            self._heard = min(now, self._heard + passed - WATCH)
         stopping = self._stop_asked_at is not None and now - self._stop_asked_at > GIVE_UP_STOPPING
         if self._silence > (GIVE_UP_STOPPING if stopping else GIVE_UP):
             self._give_up()
@@ -192,9 +205,7 @@ class DistributedRunner:
     # -- interruption ------------------------------------------------------------------------
 
     def _listen(self) -> Question | None:
-        """Have signals mean something: Ctrl-C, and the end of the terminal."""
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            self._reactor.on_signal(signal.SIGHUP, self._detach)
+        """Have Ctrl-C mean something."""
         interrupts = Interrupts(self._reactor, self._stop, self._stop_at_once)
         if self._terminal is not None:
             interrupts.question = Question(

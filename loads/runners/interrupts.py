@@ -6,12 +6,15 @@ import os
 import signal
 import termios
 import tty
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from loads.plan import RunPlan
 from loads.transport.reactor import Reactor
+
+if TYPE_CHECKING:
+    from loads.client import BrokerClient  # which a run here has no use for
 
 QUESTION = "Stop the run, or detach from it and let it go on?  s = stop (also Ctrl-C), d = detach"
 
@@ -22,6 +25,24 @@ def stop_notice(plan: RunPlan) -> str:
         f"Stopping: running tests have {plan.grace:g} s to finish. "
         "Press Ctrl-C again to stop at once."
     )
+
+
+@contextmanager
+def interruptible(client: BrokerClient) -> Iterator[list[int]]:
+    """Here, SIGINT and SIGTERM mean that no answer of the broker is wanted; gives those that came.
+
+    What is asked then raises :class:`~loads.errors.Interrupted`.
+    """
+    arrived: list[int] = []
+    client.is_unwanted = lambda: bool(arrived)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    found = [signal.signal(n, lambda number, _: arrived.append(number)) for n in numbers]
+    try:
+        yield arrived
+    finally:
+        client.is_unwanted = lambda: False
+        for number, handler in zip(numbers, found, strict=True):
+            signal.signal(number, handler)
 
 
 class Question:

@@ -88,7 +88,10 @@ class Storage(Protocol):
     """A place for runs.  Each method raises :class:`StorageError` when it cannot do its work.
 
     One broker at a time has a storage open; a second one is refused when it opens it.
+    One that ``is_remote`` may take long for anything, and is used from a thread of its own.
     """
+
+    is_remote: bool
 
     def describe(self) -> str:
         """Where it is, for people; without passwords."""
@@ -111,6 +114,9 @@ class Storage(Protocol):
     def shrink(self) -> None:
         """Give the room that removed runs have left back, where that takes a step of its own."""
 
+    def interrupt(self) -> None:
+        """Have what is under way fail soon, where it might wait for ever; from another thread."""
+
     def close(self) -> None:
         """Let others have it."""
 
@@ -119,15 +125,16 @@ def trim(
     storage: Storage,
     ended_before: float | None,
     max_size: int | None,
+    most: int | None = None,
 ) -> list[str]:
-    """Remove ended runs, oldest first; gives their names.
+    """Remove ended runs, oldest first, but no more than ``most``; gives their names.
 
     Those that ended before a point in time (seconds since the Unix epoch), and as many more as
     make the storage too large.  A run that goes on stays, whatever its size.
     """
     removed: list[str] = []
     oldest_first = list(reversed(storage.ended_runs()))
-    for heading in oldest_first:
+    for heading in oldest_first[:most]:
         ended = heading.ended or 0.0
         too_old = ended_before is not None and ended < ended_before
         if not too_old and (max_size is None or storage.size() <= max_size):

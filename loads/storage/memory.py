@@ -27,6 +27,8 @@ class _Run:
 class MemoryStorage:
     """Keeps nothing for good.  Every storage behaves as this one does while it is open."""
 
+    is_remote = False
+
     def __init__(self, url: str = "memory:") -> None:
         self._runs: dict[str, _Run] = {}
 
@@ -78,6 +80,9 @@ class MemoryStorage:
 
     def shrink(self) -> None:
         """Python gives it back."""
+
+    def interrupt(self) -> None:
+        """Nothing waits here."""
 
     def close(self) -> None:
         self._runs.clear()

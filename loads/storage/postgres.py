@@ -6,7 +6,9 @@ over its runs.  When the connection is lost, the next call opens another.
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,8 +20,7 @@ from loads.errors import StorageError
 from loads.storage.sql import Parameters, SqlStorage
 
 LOCK = 0x4C4F414453  #: the number of the advisory lock
-#: A server that does not answer holds up the broker for so long, in seconds, and no longer.
-PATIENCE = 3
+PATIENCE = 3  #: seconds that a server may take to let us in, and for one statement
 _HINT = "Is the server running, and may this user connect? As in postgresql://user@host/database."
 _NAMED = re.compile(r":(\w+)")
 
@@ -27,12 +28,15 @@ _NAMED = re.compile(r":(\w+)")
 class PostgresStorage(SqlStorage):
     """Tables in a database that may hold others."""
 
+    is_remote = True
+
     def __init__(self, url: str) -> None:
         """``url`` is as libpq takes it.  Raises :class:`StorageError`."""
         self._url = url
         parts = urlsplit(url)
         self._name = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._connection: psycopg.Connection[Any] | None = None
+        self._line: socket.socket | None = None  #: what it is connected with, to cut it
         with self._transaction():
             pass
 
@@ -47,17 +51,22 @@ class PostgresStorage(SqlStorage):
             autocommit=True,
             connect_timeout=PATIENCE,
             tcp_user_timeout=PATIENCE * 1000,
+            keepalives_idle=PATIENCE,
+            keepalives_interval=1,
+            keepalives_count=PATIENCE,
             options=f"-c statement_timeout={PATIENCE}s -c lock_timeout={PATIENCE}s",
         )
         try:
             self._open(connection)
         except BaseException:
             connection.close()
+            self.close()
             raise
         self._connection = connection
         return connection
 
     def _open(self, connection: psycopg.Connection[Any]) -> None:
+        self._line = socket.socket(fileno=os.dup(connection.fileno()))
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         if row is None or not row[0]:
             raise StorageError(
@@ -108,7 +117,17 @@ class PostgresStorage(SqlStorage):
     def shrink(self) -> None:
         """The server's own autovacuum does that."""
 
+    def interrupt(self) -> None:
+        """Cut the line: libpq itself waits for an answer for as long as the server is there."""
+        line = self._line
+        if line is not None:
+            with suppress(OSError):  # closed meanwhile
+                line.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()

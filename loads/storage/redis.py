@@ -6,6 +6,10 @@ sets of runs by the time of their creation or end.  Of each run, ``loads:run:ID`
 
 What a broker has written outlives that broker.  Whether it outlives Redis is set there
 (``appendonly``, ``save``).
+
+A command whose answer does not come may have been received all the same, and be carried out when
+the server goes on.  So nothing is sent twice, and the first thing that a new connection does is to
+end the one before it: then nothing of that can be carried out any more.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from loads.errors import StorageError
 from loads.storage.base import (
@@ -30,8 +36,7 @@ from loads.storage.base import (
     StoredRun,
 )
 
-#: A server that does not answer holds up the broker for so long, in seconds, and no longer.
-PATIENCE = 3.0
+PATIENCE = 3.0  #: seconds that a server may take for an answer
 _HINT = "Is the server running? As in redis://host:6379/0 or unix:///path/to/redis.sock."
 _VERSION, _OPEN, _ENDED = "loads:schema", "loads:open", "loads:ended"
 _PART = b"part:"
@@ -41,30 +46,33 @@ _NAME = "loads-broker"  #: by which a broker's connection is known to others
 class RedisStorage:
     """Keys of our own in a database that may hold others."""
 
+    is_remote = True
+
     def __init__(self, url: str) -> None:
         """``url`` is as Redis' clients take it.  Raises :class:`StorageError`."""
         parts = urlsplit(url)
         self._name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         if parts.scheme == "redis+unix":
             url = url.replace("redis+unix", "unix", 1)
+        self._url = url
+        self._redis: Any = None
+        self._id = 0  #: of the present connection, or of the last one
         with self._errors():
-            self._redis: Any = redis.Redis.from_url(
-                url,
-                socket_timeout=PATIENCE,
-                socket_connect_timeout=PATIENCE,
-                single_connection_client=True,
-                client_name=None,
-            )
-        try:
-            with self._errors():
-                self._refuse_a_second()
-                self._redis.setnx(_VERSION, SCHEMA)
-                version = int(self._redis.get(_VERSION) or SCHEMA)
-        except BaseException:
-            self.close()
-            raise
+            pass
+
+    def _connect(self) -> None:
+        self._redis = redis.Redis.from_url(
+            self._url,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            single_connection_client=True,
+            client_name=None,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._refuse_a_second()
+        self._redis.setnx(_VERSION, SCHEMA)
+        version = int(self._redis.get(_VERSION) or SCHEMA)
         if version > SCHEMA:
-            self.close()
             raise StorageError(
                 f"{self._name} was written by a newer version of Loads (schema {version}; this "
                 f"one knows {SCHEMA}).",
@@ -73,15 +81,15 @@ class RedisStorage:
 
     def _refuse_a_second(self) -> None:
         """Redis knows who is connected, and forgets who is not, which no key with a time does."""
-        mine = self._redis.client_id()
-        database = str(self._redis.connection.db)
-        name = f"{_NAME}-{database}"
+        mine, before = self._redis.client_id(), self._id
+        name = f"{_NAME}-{self._redis.connection.db}"
         self._redis.client_setname(name)
-        others = [
-            client
-            for client in self._redis.client_list()
-            if client["name"] == name and int(client["id"]) < mine
-        ]
+        named = [client for client in self._redis.client_list() if client["name"] == name]
+        others = {int(client["id"]) for client in named if int(client["id"]) < mine}
+        if before in others:
+            self._redis.client_kill_filter(_id=str(before))
+            others.remove(before)
+        self._id = mine
         if others:
             raise StorageError(
                 f"Another broker uses {self._name}.",
@@ -90,10 +98,18 @@ class RedisStorage:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        """With a connection, a new one if the last one failed.  Raises :class:`StorageError`."""
         try:
+            if self._redis is None:
+                self._connect()
             yield
         except (redis.RedisError, ValueError, OSError) as error:
-            raise StorageError(f"{self._name} cannot be used: {error}.", _HINT) from error
+            self.close()
+            text = str(error).rstrip(".")
+            raise StorageError(f"{self._name} cannot be used: {text}.", _HINT) from error
+        except BaseException:
+            self.close()
+            raise
 
     def describe(self) -> str:
         return self._name
@@ -185,9 +201,14 @@ class RedisStorage:
     def shrink(self) -> None:
         """Redis gives it back."""
 
+    def interrupt(self) -> None:
+        """Nothing waits for longer than its patience."""
+
     def close(self) -> None:
-        with suppress(redis.RedisError, OSError):
-            self._redis.close()
+        client, self._redis = self._redis, None
+        if client is not None:
+            with suppress(redis.RedisError, OSError):
+                client.close()
 
 
 def _run_key(run_id: str) -> str:

@@ -27,6 +27,8 @@ _ELSEWHERE = "Name another file with --db."
 class SqliteStorage(SqlStorage):
     """A file of its own."""
 
+    is_remote = False
+
     def __init__(self, url: str) -> None:
         """``url`` is a path, or ``sqlite:///path``.  Raises :class:`StorageError`."""
         self._path = Path(url.removeprefix("sqlite://")).expanduser()
@@ -125,6 +127,9 @@ class SqliteStorage(SqlStorage):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
             raise self._unusable(error) from error
+
+    def interrupt(self) -> None:
+        """What waits for a disk cannot be broken off."""
 
     def close(self) -> None:
         with suppress(sqlite3.Error):  # the log is left, and read when the file is opened next

@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from loads.clock import Clock
-from loads.errors import BrokerRefused, BrokerUnreachable, RemoteProtocolError, error_from
+from loads.errors import (
+    BrokerRefused,
+    BrokerUnreachable,
+    Interrupted,
+    RemoteProtocolError,
+    error_from,
+)
 from loads.protocol import messages as m
 from loads.protocol.codec import VersionMismatch
 from loads.transport.endpoints import reachable
@@ -16,6 +22,7 @@ from loads.transport.ssh import Tunnel
 from loads.transport.tokens import Access, find_access
 
 REQUEST_TIMEOUT = 5.0  #: seconds
+LOOK = 0.1  #: seconds between two looks whether the answer is still wanted
 
 _Reply = TypeVar("_Reply", m.Pong, m.Accepted, m.RunSnapshot, m.RunList, m.AgentList, m.Purged)
 
@@ -24,8 +31,9 @@ class Requester:
     """Asks a broker.
 
     Every question raises :class:`BrokerUnreachable` when there is no answer,
-    :class:`BrokerRefused` when the broker does not let us in, and the error that it describes when
-    it refuses the question, be it because it does not understand it.
+    :class:`BrokerRefused` when the broker does not let us in, :class:`Interrupted` when
+    :attr:`is_unwanted` says so, and the error that it describes when it refuses the question, be it
+    because it does not understand it.
     """
 
     def __init__(
@@ -45,6 +53,8 @@ class Requester:
         self._clock = clock
         self._timeout = timeout
         self._request = 0
+        #: whether nobody waits any more for an answer; it may change when a signal arrives
+        self.is_unwanted: Callable[[], bool] = lambda: False
         way = self.way_to(self.endpoint)
         self.access = access if tunnel is None else tunnel.unlocked(access)
         self._socket = Dealer(m.TO_CLIENT)
@@ -86,7 +96,7 @@ class Requester:
     def _ask(self, question: Callable[[int], m.Request], kind: type[_Reply]) -> _Reply:
         self.post(question)
         deadline = self._clock.monotonic() + self._timeout
-        while self._socket.wait(deadline - self._clock.monotonic()):
+        while self._wait(deadline):
             try:
                 reply = self._socket.receive()
             except VersionMismatch:
@@ -98,6 +108,20 @@ class Requester:
             if isinstance(reply, kind) and reply.request == self._request:
                 return reply  # others are late: to questions that were given up
         raise self.unreachable()
+
+    def _wait(self, deadline: float) -> bool:
+        """Whether there is something to read before a deadline.  Raises :class:`Interrupted`.
+
+        An exception out of a signal handler could leave half of a message unread.
+        """
+        while True:
+            if self.is_unwanted():
+                raise Interrupted(f"Interrupted: the broker at {self.endpoint} has not answered.")
+            left = deadline - self._clock.monotonic()
+            if self._socket.wait(min(LOOK, left)):
+                return True
+            if left <= 0:
+                return False
 
     def unreachable(self) -> BrokerUnreachable:
         """The error that nobody answers."""

@@ -11,7 +11,11 @@ import os
 import re
 import resource
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -255,6 +259,78 @@ def test_a_console_that_is_stopped_shows_the_right_numbers_when_it_goes_on(
     result = runner.wait()
     assert result.code == 0
     assert result.hits == target.hits == 2 * USERS * 300
+
+
+MANY_PAGES = """
+    from loads.case import TestCase
+
+    class TestPages(TestCase):
+        calls = 0
+
+        def test_page(self):
+            self.calls += 1
+            first, second = divmod(self.calls % 144, 12)
+            page = "/fast/page-" + "ghijklmnopqr"[first] + "stuvwxyzghij"[second]
+            self.session.get(self.server_url + page)
+            self.session.get(self.server_url + "/slow/0.1")
+"""
+CONSOLES = 10
+
+
+def resident(process: Process) -> int:
+    """The megabytes of memory that a process takes."""
+    pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE") >> 20
+
+
+@contextmanager
+def hardly_running(process: Process) -> Iterator[None]:
+    """Have a process run for a moment now and then only."""
+    over = threading.Event()
+
+    def hold_up() -> None:
+        while not over.is_set():
+            stop_for([process], 0.9)
+            over.wait(0.1)
+
+    thread = threading.Thread(target=hold_up)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_consoles_that_do_not_keep_up_end_with_the_same_numbers(
+    stage: Stage, target: Target
+) -> None:
+    """Some are stopped for 20 s, one gets hardly any time; the broker's memory stays bounded."""
+    stage.write("test_pages.py", MANY_PAGES)
+    cluster = Cluster(stage, 2, workers=10)
+    options = ("-u", 20, "--hits", 1_000_000, "--server-url", target.url)
+    stayed = cluster.start("test_pages", *options)
+    run_id = cluster.broker.says(" started on ").split("Run ")[1].split()[0]
+    slow, *stopped = (Runner(stage, "--attach", run_id) for _ in range(CONSOLES + 1))
+    for console in (slow, *stopped):
+        console.process.says("2 agents x 20 users")
+    until(lambda: len(target.counts.copy()) == 145, "all pages to be known")
+    for console in stopped:
+        console.process.signal(signal.SIGSTOP)
+    before = resident(cluster.broker)
+    with hardly_running(slow.process):
+        time.sleep(20)  # the fault itself
+    grown = resident(cluster.broker) - before
+    for console in stopped:
+        console.process.signal(signal.SIGCONT)
+    stayed.process.signal(signal.SIGINT)
+    result = stayed.wait()
+    assert result.code == 130
+    assert result.hits == target.hits
+    assert len(result.summary["urls"]) == 145
+    for console in (slow, *stopped):
+        assert console.wait().summary == result.summary
+    assert grown < 64, "megabytes; 1,000 updates for each of them were seen to take 22"
 
 
 # -- coming and going ------------------------------------------------------------------------------

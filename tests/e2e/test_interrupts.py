@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from loads.protocol import messages as m
+from loads.protocol.codec import encode
 from tests.e2e.cluster import Cluster, Runner, site
 from tests.e2e.stage import Process, Stage
 from tests.e2e.targets import Target
 from tests.e2e.waiting import until
+from tests.integration.frontends import frontend
 
 Starter = Callable[..., Runner]
 USERS = 4
@@ -111,6 +114,39 @@ def test_an_interrupt_while_the_test_is_loaded(stage: Stage, start: Starter) -> 
     assert "Traceback" not in result.err + result.out
     assert result.summary["status"] == "stopped"
     assert result.tests["success"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["followed", "detached"])
+def test_an_interrupt_while_a_broker_does_not_answer_to_a_submission(
+    stage: Stage, detach: tuple[str, ...], number: int
+) -> None:
+    """It ends at once, and names the run that the broker may have all the same."""
+    stage.write("test_site.py", site("/"))
+    asked: list[m.Request] = []
+
+    def answer(question: m.Request) -> list[list[bytes]]:
+        asked.append(question)
+        if not isinstance(question, m.Ping):
+            return []
+        pong = m.Pong(question.request, "1", "ipc:///b", f"ipc://{stage.root}/p", 1, 1, 0)
+        return [encode(pong)]
+
+    with frontend(stage.root, answer) as endpoint:
+        options = ("test_site", "-a", 1, *detach, "--broker", endpoint)
+        runner = stage.start("runner", "loads-runner", *options)
+        until(lambda: asked and isinstance(asked[-1], m.Submit), "the submission")
+        runner.signal(number)
+        code = runner.wait()
+    submit, stop = asked[-2:]
+    assert code == 130
+    assert isinstance(submit, m.Submit)
+    assert isinstance(stop, m.StopRun), "it is asked no third time"
+    assert stop.run_id == submit.submission
+    where = f"{submit.submission} --broker {endpoint}"
+    assert f"See what became of it with:  loads-runner --attach {where}" in runner.err
+    assert f"Make sure that it stops with:  loads-runner --stop {where}" in runner.err
+    assert "Traceback" not in runner.err
 
 
 def test_the_cluster_is_free_again_after_an_interrupt(stage: Stage, target: Target) -> None:

@@ -76,6 +76,35 @@ def test_a_run_goes_on_through_three_restarts_of_its_broker(stage: Stage, target
     assert cluster.view(run_id).tally.hits == target.hits
 
 
+def test_a_broker_that_stores_what_many_workers_report_together_loses_nothing(
+    stage: Stage, target: Target
+) -> None:
+    """From 50 workers on, reports are stored and acknowledged with each update: killed twice."""
+    stage.write("test_slow.py", site("/slow/0.1"))
+    cluster = Cluster(stage, 2, workers=30)
+    options = ("test_slow", "-u", 30, "-d", 15, "--server-url", target.url)
+    runner = cluster.start(*options)
+    run_id = the_run(cluster)
+    for times in (1, 2):
+        under_load(target)
+        restart(cluster)
+        cluster.broker.says(f"Run {run_id} goes on, running")
+        for agent in cluster.agents:
+            agent.says("The broker is back; the run goes on", times)
+    until(lambda: len(cluster.view(run_id).agents) == 2, "the picture of the run")
+    assert sum(agent.workers for agent in cluster.view(run_id).agents) == 60
+    result = runner.wait()
+    assert result.code == 0
+    assert result.summary["warnings"] == []
+    assert result.hits == target.hits == result.tests["success"]
+    assert result.figure("Hits") == target.hits
+    cluster.broker.says(f"Run {run_id} ended: finished")
+    restart(cluster)
+    stored = cluster.view(run_id)
+    assert stored.tally.hits == target.hits
+    assert sum(agent.hits for agent in stored.agents) == target.hits
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_a_broker_on_tcp_comes_back_on_its_ports(stage: Stage, target: Target, number: int) -> None:
     """By hits, so that each one that is lost or repeated would change the number of tests."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import SITE, Cluster, Runner
-from tests.e2e.stage import Stage
+from tests.e2e.cluster import SITE, Cluster, Runner, site
+from tests.e2e.stage import Process, Stage
 from tests.e2e.targets import Target
 from tests.e2e.test_restarts import restart, the_run, under_load
 from tests.e2e.waiting import until
-from tests.integration.databases import postgres_server, redis_server
+from tests.integration.databases import (
+    postgres_database,
+    postgres_server,
+    redis_database,
+    redis_server,
+)
 
 USERS = 10
 REPOSITORY = Path(__file__).parents[2]
@@ -46,6 +52,13 @@ def fill(disk: Path) -> Path:
         except OSError:
             return filler
     pytest.fail("the disk has no end")
+
+
+def said(stage: Stage, *options: object, code: int = 0) -> Process:
+    """A command of ``loads-runner``, once it has ended."""
+    process = stage.start("runner", "loads-runner", *options)
+    assert process.wait() == code, process.err
+    return process
 
 
 def stop(runner: Runner) -> None:
@@ -124,6 +137,79 @@ def test_a_run_goes_on_through_a_restart_with_a_database_server(
         restart(cluster)
         assert cluster.view(run_id).tally.hits == target.hits
         assert cluster.broker.terminate() == 0
+
+
+DATABASES = pytest.mark.parametrize(
+    "database",
+    [
+        pytest.param(redis_database, marks=pytest.mark.needs("redis-server"), id="redis"),
+        pytest.param(
+            postgres_database, marks=pytest.mark.needs("postgres", "initdb"), id="postgresql"
+        ),
+    ],
+)
+HANG = 20.0  #: seconds
+
+
+@DATABASES
+def test_a_database_server_that_hangs_for_a_while_is_made_up_for(
+    stage: Stage, target: Target, database
+) -> None:
+    """It takes all that it is told, and carries that out when it goes on: nothing counts twice."""
+    stage.write("test_slow.py", site("/slow/0.01"))
+    with database() as server:
+        cluster = Cluster(stage, broker_options=("--db", server.url))
+        old = cluster.run("test_slow", "-u", 1, "--hits", 3, "--server-url", target.url)
+        before = target.hits
+        restart(cluster)
+        cluster.agents[0].says("Registered with the broker", 2)
+        runner = cluster.start("test_slow", *FOR_EVER, "--server-url", target.url)
+        run_id = the_run(cluster)
+        under_load(target)
+        server.hangs()
+        began = time.monotonic()
+        cluster.broker.says("Runs are not stored, and go on in memory")
+        until(lambda: "Not stored" in "".join(cluster.view(run_id).warnings), "the warning")
+        shown = said(stage, "--attach", old.summary["run_id"], code=5)
+        assert "cannot be looked up" in shown.err
+        assert run_id in said(stage, "--list-runs").out
+        time.sleep(max(0.0, began + HANG - time.monotonic()))  # the fault itself
+        under_load(target)
+        server.goes_on()
+        cluster.broker.says("All runs are stored again")
+        until(lambda: not cluster.view(run_id).warnings, "the end of the warning")
+        under_load(target)
+        assert cluster.broker.err.count("Runs are not stored") == 1
+        restart(cluster)
+        cluster.agents[0].says("The broker is back")
+        under_load(target)
+        stop(runner)
+        result = runner.wait()
+        assert (result.code, result.hits) == (130, target.hits - before)
+        assert result.summary["warnings"] == []
+        restart(cluster)
+        assert cluster.view(run_id).tally.hits == result.hits
+        assert cluster.view(old.summary["run_id"]).tally.hits == before
+        assert cluster.broker.terminate() == 0
+
+
+@DATABASES
+def test_a_database_server_that_hangs_to_the_end_stops_no_run(
+    stage: Stage, target: Target, database
+) -> None:
+    stage.write("test_site.py", SITE)
+    with database() as server:
+        cluster = Cluster(stage, broker_options=("--db", server.url))
+        options = ("test_site", "-u", USERS, "-d", 8, "--server-url", target.url)
+        runner = cluster.start(*options)
+        the_run(cluster)
+        under_load(target)
+        server.hangs()
+        result = runner.wait()
+        assert (result.code, result.hits) == (0, target.hits)
+        (warning,) = result.summary["warnings"]
+        assert warning.startswith("Not stored, and lost if the broker ends")
+        assert cluster.broker.terminate() == 0, "also without a word from the database"
 
 
 @pytest.mark.needs("redis-server")

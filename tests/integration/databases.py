@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,37 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+@dataclass(frozen=True)
+class Database:
+    """A server that runs: its URL, and the process that began it."""
+
+    url: str
+    pid: int
+
+    @property
+    def pids(self) -> list[int]:
+        """All its processes, that with which it began first."""
+        pids = [self.pid]
+        for pid in pids:
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                pids += map(int, task.read_text().split())
+        return pids
+
+    def hangs(self) -> None:
+        """Have it accept all that is told, and answer nothing."""
+        for pid in self.pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def goes_on(self) -> None:
+        """Have it answer again, also what it was told meanwhile."""
+        for pid in reversed(self.pids):
+            os.kill(pid, signal.SIGCONT)
+
+
 @contextmanager
 def _served(
     args: Sequence[object], answers: Callable[[], bool], log: Path, **options: Any
-) -> Iterator[None]:
+) -> Iterator[int]:
     """A server, from when it answers; ended by SIGTERM, or SIGKILL if it does not heed that."""
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -38,9 +67,10 @@ def _served(
     try:
         until(lambda: answers() or process.poll() is not None, f"{args[0]} to answer")
         assert process.poll() is None, log.read_text()
-        yield
+        yield process.pid
     finally:
         process.terminate()
+        process.send_signal(signal.SIGCONT)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
@@ -51,6 +81,13 @@ def _served(
 @contextmanager
 def redis_server() -> Iterator[str]:
     """The URL of an empty Redis."""
+    with redis_database() as database:
+        yield database.url
+
+
+@contextmanager
+def redis_database() -> Iterator[Database]:
+    """An empty Redis."""
     import redis
 
     with _folder() as folder:
@@ -66,13 +103,20 @@ def redis_server() -> Iterator[str]:
 
         program = find_program("redis-server")
         args = (program, "--port", 0, "--unixsocket", socket, "--save", "", "--dir", folder)
-        with _served(args, answers, folder / "log"):
-            yield url
+        with _served(args, answers, folder / "log") as pid:
+            yield Database(url, pid)
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """The URL of an empty database; PostgreSQL does not run as root, so then it is nobody's."""
+    """The URL of an empty database."""
+    with postgres_database() as database:
+        yield database.url
+
+
+@contextmanager
+def postgres_database() -> Iterator[Database]:
+    """An empty PostgreSQL database; it does not run as root, so then it is nobody's."""
     import psycopg
 
     as_user: dict[str, Any] = {}
@@ -98,6 +142,6 @@ def postgres_server() -> Iterator[str]:
         args = (find_program("postgres"), "-D", data, "-k", folder, "-c", "listen_addresses=")
         no_sync = ("-c", "fsync=off")
         with _served((*args, *no_sync), answers, folder.parent / f"{folder.name}.log",
-                     cwd="/", **as_user):  # fmt: skip
-            yield url
+                     cwd="/", **as_user) as pid:  # fmt: skip
+            yield Database(url, pid)
         (folder.parent / f"{folder.name}.log").unlink()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,14 @@ import pytest
 from loads.bundle import Bundle
 from loads.client import BrokerClient
 from loads.clock import SystemClock
-from loads.errors import BrokerRefused, BrokerUnreachable, ExitCode, LoadsError, NotEnoughAgents
+from loads.errors import (
+    BrokerRefused,
+    BrokerUnreachable,
+    ExitCode,
+    Interrupted,
+    LoadsError,
+    NotEnoughAgents,
+)
 from loads.metrics.series import HIT, SeriesKey
 from loads.metrics.summary import AgentView, QueueView, RunView
 from loads.metrics.tally import Tally
@@ -19,30 +29,39 @@ from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.codec import encode
 from loads.runners.distributed import DistributedRunner, known_run
+from loads.runners.interrupts import interruptible
 from tests.integration.frontends import frontend
 
 PLAN = RunPlan("test_shop", agents=1)
 
 
 class HastyClock(SystemClock):
-    """A clock that a test puts forward, so that nobody has to wait."""
+    """A clock that a test puts forward, so that nobody has to wait.
+
+    It gets there in steps, each time that somebody looks, unless somebody was to miss all of it.
+    """
 
     ahead = 0.0
+    to_go = 0.0
 
     def monotonic(self) -> float:
+        step = min(self.to_go, 0.5)
+        self.to_go -= step
+        self.ahead += step
         return super().monotonic() + self.ahead
 
 
 class Seen:
     """An output that notes what it is told, and puts the clock forward when the run starts."""
 
-    def __init__(self, clock: HastyClock, ahead: float) -> None:
+    def __init__(self, clock: HastyClock, ahead: float, asleep: float) -> None:
         self.finished: list[RunView] = []
         self.messages: list[str] = []
-        self._clock, self._ahead = clock, ahead
+        self._clock, self._ahead, self._asleep = clock, ahead, asleep
 
     def start(self, view: RunView) -> None:
-        self._clock.ahead += self._ahead
+        self._clock.to_go += self._ahead
+        self._clock.ahead += self._asleep
 
     def update(self, view: RunView) -> None:
         pass
@@ -63,7 +82,10 @@ def running(hits: int = 3) -> RunView:
 
 
 def followed(
-    short: Path, answer: Callable[[m.Request, int], m.Message | None], ahead: float = 0.0
+    short: Path,
+    answer: Callable[[m.Request, int], m.Message | None],
+    ahead: float = 0.0,
+    asleep: float = 0.0,
 ) -> tuple[RunView | LoadsError | None, Seen]:
     """The end of a run whose broker answers the ``n``-th question as ``answer`` says."""
     asked: list[m.Request] = []
@@ -77,7 +99,7 @@ def followed(
         return [] if reply is None else [encode(reply)]
 
     clock = HastyClock()
-    seen = Seen(clock, ahead)
+    seen = Seen(clock, ahead, asleep)
     with frontend(short, answers) as endpoint, BrokerClient(endpoint, clock) as client:
         runner = DistributedRunner(known_run("r"), client, clock, Outputs([("seen", seen)]))
         try:
@@ -94,7 +116,7 @@ def test_a_broker_that_falls_silent_is_given_up_with_what_was_seen(short: Path) 
     """The first answers are to who asks for the run, and to the first look at it."""
     error, seen = followed(short, lambda q, n: snapshot(q, running()) if n <= 2 else None, 31.0)
     assert isinstance(error, BrokerUnreachable)
-    assert "run r1 is followed no longer, after 31 s of silence" in error.message
+    assert re.search(r"run r1 is followed no longer, after 3\d s of silence", error.message)
     (view,) = seen.finished
     assert (view.status, view.exit_code) == ("incomplete", ExitCode.BROKER)
     assert view.tally.hits == 3
@@ -116,6 +138,21 @@ def test_a_broker_that_is_silent_for_a_while_is_asked_again(short: Path) -> None
     assert view.status == "finished"
     assert view.tally.hits == 9
     assert seen.finished == [view]
+
+
+def test_who_was_stopped_for_long_takes_no_broker_for_gone(short: Path) -> None:
+    """The broker is asked, and has time to answer."""
+
+    def answer(question: m.Request, n: int) -> m.Message | None:
+        if n <= 2:
+            return snapshot(question, running())
+        over = RunView("r1", PLAN, "ended", "finished", 5000.0, tally=running(9).tally)
+        return snapshot(question, over, 7)
+
+    view, seen = followed(short, answer, asleep=600.0)
+    assert isinstance(view, RunView)
+    assert view.tally.hits == 9
+    assert seen.messages == []
 
 
 def test_a_broker_that_has_forgotten_the_run(short: Path) -> None:
@@ -168,3 +205,49 @@ def test_a_plan_is_submitted_again_as_the_same_one(short: Path) -> None:
         assert client.submit(PLAN, Bundle(b"", "digest")) == "r1"
         assert client.submit(PLAN, Bundle(b"", "digest")) == "r2", "one more run is wanted"
     assert len(questions) >= 3
+
+
+def interrupted(short: Path, answer: Callable[[m.StopRun], m.Message | None]) -> tuple[str, str]:
+    """What is said of a run at Ctrl-C while it is submitted, and the name that it was given then.
+
+    The broker never answers to a submission, and ``answer`` to what is asked next.
+    """
+    names: list[str] = []
+
+    def answers(question: m.Request) -> list[list[bytes]]:
+        if isinstance(question, m.Submit):
+            names.append(question.submission)
+            os.kill(os.getpid(), signal.SIGINT)
+            return []
+        assert isinstance(question, m.StopRun)
+        assert [question.run_id] == names, "after that it is not submitted any more"
+        reply = answer(question)
+        return [] if reply is None else [encode(reply)]
+
+    with (
+        frontend(short, answers) as endpoint,
+        BrokerClient(endpoint, SystemClock()) as client,
+        pytest.raises(Interrupted) as caught,
+        interruptible(client),
+    ):
+        client.submit(PLAN, Bundle(b"", "digest"))
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert caught.value.run == (names[0] if "does not answer" in caught.value.message else "")
+    return str(caught.value), names[0]
+
+
+def test_ctrl_c_while_a_broker_does_not_answer_names_what_it_may_have(short: Path) -> None:
+    said, name = interrupted(short, lambda question: None)
+    assert f"It knows the run as {name}." in said
+
+
+def test_ctrl_c_while_a_plan_is_submitted_stops_the_run(short: Path) -> None:
+    said, _ = interrupted(short, lambda question: m.RunSnapshot(question.request, 1, running()))
+    assert said == "Interrupted while the run was submitted: run r1 is stopped."
+
+
+def test_ctrl_c_before_a_plan_was_received_is_nothing_more(short: Path) -> None:
+    said, _ = interrupted(
+        short, lambda question: m.Refused(question.request, 2, "No such run.", "")
+    )
+    assert said == "Interrupted before the broker had the run."

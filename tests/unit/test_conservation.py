@@ -128,7 +128,7 @@ class Box:
         self._ready_at: int | None = None
         self._extensions: dict[int, tuple[int, list[Worker]]] = {}  # by number: ready at, workers
         self.workers: dict[str, Worker] = {}
-        self.dead = False
+        self.dead = self.full = False
         settings = agent_core.Settings(
             name, f"{name}.example", 1, len(machine.work), "2.0",
             orphan_timeout=ORPHAN_TIMEOUT, sample_interval=STEP,
@@ -196,7 +196,9 @@ class Box:
             self.dead = True
 
     def _extend(self, action: does.Action) -> None:
-        if isinstance(action, does.PrepareExtension):
+        if isinstance(action, does.PrepareExtension) and self.full:
+            self.handle(does.ExtensionFailed(action.number, "no memory is left"))
+        elif isinstance(action, does.PrepareExtension):
             taken = [Worker(f"{self.name}/{action.number}.0", 2, 6)]
             self._extensions[action.number] = (self._now + 1 + self._machine.loading, taken)
             self.workers.update((worker.name, worker) for worker in taken)
@@ -213,7 +215,9 @@ class Fault(NamedTuple):
 
     at: int  #: steps after the start of the load, or after the submission
     agent: int
-    kind: str  #: ``cut``, ``slow``, ``kill``, or ``leave``, which is to be asked to leave
+    kind: (
+        str  #: ``cut``, ``slow``, ``kill``, ``full``: has no room for more, ``leave``: is asked to
+    )
     steps: int = 0  #: how long it is cut, or how long messages take from now on
 
 
@@ -326,6 +330,8 @@ class World:
             box.link.cut(self.now, fault.steps)
         elif fault.kind == "slow":
             box.link.delay = fault.steps
+        elif fault.kind == "full":
+            box.full = True
         elif fault.kind == "leave":
             box.handle(does.Terminate("it was asked to"))
         else:
@@ -442,7 +448,7 @@ faults_ = st.builds(
     Fault,
     st.integers(0, FAULTS_WITHIN),
     st.integers(0, 2),
-    st.sampled_from(["cut", "cut", "cut", "slow", "kill", "leave"]),
+    st.sampled_from(["cut", "cut", "cut", "slow", "kill", "leave", "full"]),
     st.integers(0, 4) | st.integers(0, 30),
 )
 
@@ -478,6 +484,15 @@ BUSY = Machine(1, 2, [(3, 25), (1, 25)])
 @example([BUSY, BUSY], [Fault(12, 0, "cut", 30)], [True, False], None, "continue", 0)
 # stopped while it is away
 @example([BUSY, BUSY], [Fault(12, 0, "cut", 14)], [True, False], 18, "continue", 0)
+# one refuses what it left, the other takes it
+@example(
+    [BUSY, BUSY, BUSY],
+    [Fault(0, 1, "full"), Fault(12, 0, "leave")],
+    [False],
+    None,
+    "redistribute",
+    0,
+)
 # another is at it when it comes back
 @example([BUSY, BUSY], [Fault(12, 0, "cut", 14)], [True, False], None, "redistribute", 0)
 @given(

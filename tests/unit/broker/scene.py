@@ -33,6 +33,7 @@ from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.dialogue import State
+from loads.protocol.roles import Role, Who
 from loads.storage.memory import MemoryStorage
 
 CLIENT = b"client"
@@ -148,6 +149,11 @@ class Scene:
     def asks(self, message: m.Message, fresh_id: str = "r1") -> list[Action]:
         """The client asks for something."""
         return self.feed(FromClient(CLIENT, message, fresh_id))
+
+    def says_as(self, name: str, message: m.Message, fresh_id: str = "r1") -> list[Action]:
+        """A client with a key of that name asks for something."""
+        who = Who(name, Role.RUNNER)
+        return told(self.feed(FromClient(CLIENT, message, fresh_id, who)))
 
     def passes(self, seconds: float, *alive: str) -> list[Action]:
         """Time passes, in which the agents in ``alive`` keep sending heartbeats."""

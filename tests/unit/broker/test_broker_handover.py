@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loads.broker.actions import Tick, ToAgent
+from loads.broker.handover import MOST_REFUSALS
 from loads.errors import ExitCode
 from loads.metrics.series import TEST, SeriesKey, Verdict
 from loads.metrics.tally import Tally
@@ -204,6 +205,119 @@ def test_a_load_that_cannot_be_taken_over_is_missing_in_the_result():
     assert run.status == "incomplete"
     said = "Agent b could not take over 40 tests: no memory is left."
     assert said in run.view(Tally()).warnings
+
+
+def refuses(scene: Scene, name: str, number: int = 1):
+    return scene.says(name, m.Extended("r1", number, (), "no memory is left"))
+
+
+def test_a_load_that_one_agent_refuses_is_offered_to_another():
+    scene = Scene()
+    run = scene.runs("a", "b", "c", **WHOLE)
+    first = asked(scene.passes(11, "b", "c"), "b")[0].plan
+    (extend,) = asked(refuses(scene, "b"), "c")
+    assert (extend.number, extend.plan) == (2, first)
+    workers = [take_over(scene, "c", number) for number in (1, 2)]
+    for taken in workers:
+        scene.says("c", ran(taken[0], 1, 20))
+    scene.says("b", ran("b/0", 1, 40))
+    finish(scene, "b", *own("b"))
+    assert run.state == "running"
+    scene.says("c", ran("c/0", 1, 40))
+    finish(scene, "c", *own("c"), *workers[0], *workers[1])
+    assert sum(run.ledger.total.outcomes(TEST).values()) == 120
+    said = "Agent b could not take over 20 tests: no memory is left; asked instead was c."
+    assert said in run.view(Tally()).warnings
+
+
+def test_a_result_is_whole_when_another_agent_does_what_one_has_refused():
+    scene = Scene()
+    run = scene.runs("a", "b", "c", **WHOLE)
+    gone = "stopped early: it was asked to"
+    scene.says("a", ran("a/0", 1, 1, ended="lost", reason=gone))
+    scene.says("a", ran("a/1", 1, 1, ended="lost", reason=gone), m.Finished("r1"))
+    refuses(scene, "b")
+    taken = [take_over(scene, "c", number) for number in (1, 2)]
+    for workers in taken:
+        scene.says("c", ran(workers[0], 1, 19))
+    for name in ("b", "c"):
+        scene.says(name, ran(f"{name}/0", 1, 40))
+    finish(scene, "b", *own("b"))
+    finish(scene, "c", *own("c"), *taken[0], *taken[1])
+    view = run.view(run.ledger.total)
+    assert (view.status, view.exit_code) == ("finished", ExitCode.OK)
+
+
+def test_who_has_least_to_do_beside_its_own_is_asked_instead():
+    scene = Scene()
+    scene.runs("a", "b", "c", "d", **{**WHOLE, "users": (2,)})  # which are parts for two
+    scene.passes(11, "b", "c", "d")
+    (extend,) = asked(refuses(scene, "b"), "d")
+    assert extend.number == 1
+
+
+def test_nobody_is_asked_again_for_what_it_has_refused():
+    scene = Scene()
+    run = scene.runs("a", "b", "c", **{**WHOLE, "users": (1,)})  # which is a part for one
+    scene.passes(11, "b", "c")
+    assert len(asked(refuses(scene, "b"), "c")) == 1
+    assert asked(refuses(scene, "c"), "b") == []
+    assert "Agent c could not take over 10 tests: no memory is left." in run.remarks
+    finish(scene, "b", *own("b"))
+    finish(scene, "c", *own("c"))
+    assert run.status == "incomplete"
+
+
+def test_a_load_that_many_refuse_is_given_up():
+    scene = Scene()
+    names = [f"agent{number}" for number in range(MOST_REFUSALS + 3)]
+    run = scene.runs("a", *names, **{**WHOLE, "users": (1,)})
+    scene.passes(11, *names)
+    offers = 1
+    while waiting := [n for n in names if any(not e.is_answered for e in run.parts[n].extensions)]:
+        said = refuses(scene, waiting[0])
+        offers += sum(len(asked(said, name)) for name in names)
+    assert offers == MOST_REFUSALS
+
+
+def test_what_was_refused_and_passed_on_is_not_handed_over_once_more():
+    """By whoever refused it, when that is lost; by its new agent, it is."""
+    scene = Scene()
+    run = scene.runs("a", "b", "c", "d", **{**WHOLE, "users": (1,)})
+    scene.passes(11, "b", "c", "d")
+    refuses(scene, "b")
+    assert [len(run.parts[name].extensions) for name in "bcd"] == [1, 1, 0]
+    scene.passes(11, "c", "d")  # without b
+    remaining = [e.plan.total_tests for name in "cd" for e in run.parts[name].extensions]
+    assert sum(remaining) == 10 + 10  # of a and of b
+    scene.passes(11, "d")
+    assert sum(e.plan.total_tests for e in run.parts["d"].extensions) == 10 + 10 + 10
+
+
+def test_a_load_whose_agent_is_lost_before_it_answers_goes_to_another():
+    scene = Scene()
+    run = scene.runs("a", "b", "c", **{**WHOLE, "users": (1,)})
+    scene.passes(11, "b", "c")
+    assert [len(run.parts[name].extensions) for name in "bc"] == [1, 0]
+    scene.passes(11, "c")
+    assert [e.plan.total_tests for e in run.parts["c"].extensions] == [10, 10]
+
+
+def test_a_refusal_while_the_run_is_stopped_is_the_end_of_it():
+    scene = Scene()
+    scene.runs("a", "b", "c", **{**WHOLE, "users": (1,)})
+    scene.passes(11, "b", "c")
+    scene.asks(m.StopRun(2, "r1", 30))
+    assert asked(refuses(scene, "b"), "c") == []
+
+
+def test_users_that_one_agent_refuses_are_offered_for_the_time_that_is_left():
+    scene = Scene()
+    scene.runs("a", "b", "c", **REDISTRIBUTE, users=(1,), duration=60)
+    scene.passes(11, "b", "c")
+    scene.passes(5, "b", "c")
+    (extend,) = asked(refuses(scene, "b"), "c")
+    assert extend.plan.left == pytest.approx((60 + 0.1 - 16,))
 
 
 def test_users_of_a_plan_by_duration_are_taken_over_for_the_time_that_is_left():

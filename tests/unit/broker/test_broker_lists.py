@@ -106,6 +106,16 @@ def test_a_whole_identifier_counts_although_another_begins_with_it():
     assert action.message.view.run_id == "abc"
 
 
+@pytest.mark.parametrize("ask", [m.GetRun, lambda *a: m.StopRun(*a, 0.0)], ids=["get", "stop"])
+def test_who_submitted_a_run_may_name_it_as_it_did_then(ask):
+    scene = Scene()
+    said = replace(submit(plan(), patience=None), submission="mine")
+    scene.says_as("me", said, "r1")
+    assert scene.says_as("me", ask(2, "mine"))[-1].message.view.run_id == "r1"
+    refused = scene.says_as("another", ask(2, "mine"))[-1].message
+    assert refused.message == "The broker knows no run mine."
+
+
 def test_a_hint_names_only_a_few_of_many():
     scene = Scene()
     for number in range(7):

@@ -21,6 +21,7 @@ from loads.broker.actions import (
     ToAgent,
     ToClient,
 )
+from loads.broker.archive import STORED_AFTER
 from loads.broker.book import AHEAD
 from loads.broker.state import Run
 from loads.ledger import Ledger
@@ -33,6 +34,7 @@ from loads.protocol.codec import pack, unpack
 from loads.protocol.dialogue import State
 from loads.protocol.roles import Role, Who
 from loads.storage.base import ForgetRun, SavePart, SaveRun
+from loads.storage.memory import MemoryStorage
 from tests.unit.broker.scene import (
     CLIENT,
     Scene,
@@ -821,3 +823,37 @@ def test_a_registration_alone_stores_nothing():
     scene.says("a", register("a"))
     scene.passes(30, "a")
     assert scene.storage.size() == 0
+
+
+def ended_run(scene: Scene) -> Run:
+    """A run of three hits that has ended."""
+    run = scene.runs("a")
+    scene.says("a", report("a/0", 1, 3))
+    scene.ends("a")
+    return run
+
+
+def test_the_history_of_a_run_that_has_ended_is_left_to_the_storage():
+    scene = Scene()
+    run = ended_run(scene)
+    scene.passes(STORED_AFTER - 1)
+    assert numbers(run.history) == dict.fromkeys(hits(1).series, 3)
+    scene.passes(2)
+    assert numbers(run.history) == {}
+    scene.storage.write(scene.core.everything())
+    stored = scene.storage.run("r1")
+    assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
+
+
+def test_but_not_while_that_fails():
+    scene = Scene()
+    run = ended_run(scene)
+    scene.feed(StorageFailed("The disk is full."))
+    scene.passes(2 * STORED_AFTER)
+    scene.storage = MemoryStorage()
+    scene.storage.write(scene.core.everything())
+    stored = scene.storage.run("r1")
+    assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
+    scene.feed(StorageWorks())
+    scene.passes(1)
+    assert numbers(run.history) == {}

@@ -16,7 +16,7 @@ from loads.metrics.columns import Columns, added
 from loads.metrics.histogram import BUCKETS, Histogram
 from loads.metrics.packing import FIELDS, MAX_OUTCOME, MOST, column, write
 from loads.metrics.series import HIT, TEST, Phases, Series, SeriesKey
-from loads.metrics.tally import Tally
+from loads.metrics.tally import MAX_PARTS, Tally
 from tests.unit.strategies import damaged, few, quick, tallies, twin
 
 HOME = SeriesKey(HIT, "http://host/", "GET")
@@ -139,6 +139,26 @@ def test_a_total_of_many_updates_is_added_up_on_the_way(monkeypatch):
         total.merge(over_the_wire(whole_of({HOME: a_line(100), CART: a_line(200)})))
         assert len(total._held) <= 3
     assert total.series == {HOME: a_line(*[100] * 50), CART: a_line(*[200] * 50)}
+
+
+def test_a_long_run_of_small_updates_is_held_in_few_parts():
+    """Each part takes memory of its own, however little is in it."""
+    total, update = Tally(), over_the_wire(whole_of({HOME: a_line(100)}))
+    for _ in range(2 * MAX_PARTS):
+        total.merge(update)
+        assert len(total._held) <= MAX_PARTS + 1
+    assert total.series == {HOME: a_line(*[100] * 2 * MAX_PARTS)}
+
+
+def test_what_was_added_up_once_is_held_as_the_sum():
+    """As it is of a run that has ended, which may be kept for long."""
+    total = Tally()
+    for _ in range(5):
+        total.merge(over_the_wire(whole_of({HOME: a_line(100)})))
+    before = total.write()
+    assert len(total._held) == 1
+    assert total.write() == before
+    assert total.series == {HOME: a_line(*[100] * 5)}
 
 
 @pytest.mark.parametrize("highest", [0, 1, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, MOST])
