@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import broker_scale, machine, memory, startup, table, websockets
+from tests.benchmarks import broker_scale, keys, machine, memory, startup, table, websockets
 from tests.benchmarks import cores as all_cores
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.http import Bench
@@ -90,6 +90,11 @@ class Session:
                 }
             )
 
+    def keys(self) -> None:
+        """What it costs that a cluster is locked."""
+        say("A distributed run, with keys and without")
+        self.results["keys"] = keys.rounds(self.bench.rounds + 2)
+
     def broker(self) -> None:
         """A broker with up to a thousand agents."""
         say("The broker with ten to a thousand agents, one console and ten")
@@ -107,6 +112,7 @@ SECTIONS: dict[str, Callable[[Session], None]] = {
     "memory": Session.memory,
     "startup": Session.startup,
     "workers": Session.workers,
+    "keys": Session.keys,
     "broker": Session.broker,
 }
 

@@ -12,6 +12,7 @@ from tests.benchmarks.http import Reading
 OURS = "loads"
 BUDGETS = {"wrk": 0.5, "hey": 1.3, "locust-fast": 6.5, "locust-http": 25, "k6": 3.5}
 OTHER_BUDGETS = {"hey": 1.0, "k6": 1.0}  #: in all but the first case
+KEYS_BUDGET = 1.05
 
 _HEAD = ("generator", "requests/s", "per CPU second", "target busy", "Loads is", "by CPU", "budget")
 
@@ -100,11 +101,28 @@ def _workers(found: dict[str, Any]) -> list[str]:
     return [lines(("workers", "requests/s", "per CPU second"), rows), note]
 
 
+def _keys(found: list[dict[str, list[float]]]) -> list[str]:
+    rows = [
+        (
+            f"{kind} broker",
+            f"{median(each[kind][0] for each in found):,.1f}",
+            f"{median(each[kind][1] for each in found):,.0f}",
+        )
+        for kind in ("open", "locked")
+    ]
+    ratio = median(each["locked"][0] / each["open"][0] for each in found)
+    return [
+        lines(("one agent on tcp", "us of CPU/hit", "hits/s"), rows),
+        f"With keys, {ratio:.3f} of the processor time (budget: {KEYS_BUDGET}).",
+    ]
+
+
 _SECTIONS = (
     ("websockets", "Web sockets", _websockets),
     ("memory", "Memory", _memory),
     ("startup", "Start-up", _startup),
     ("workers", "All cores", _workers),
+    ("keys", "Keys", _keys),
     ("broker", "Broker", lambda text: [text.rstrip()]),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks.http import Reading
-from tests.benchmarks.table import lines, ratios, tables
+from tests.benchmarks.table import lines, ratios, report, tables
 
 
 def reading(peer: str, number: int, rate: float, **more: object) -> Reading:
@@ -48,3 +48,16 @@ def test_columns_are_as_wide_as_what_is_in_them() -> None:
         "a       1,000",
         "longer      2",
     ]
+
+
+def test_what_keys_cost_is_the_median_of_neighbours() -> None:
+    """A machine that is twice as slow in the second round says nothing about keys."""
+    cpu = [(100.0, 104.0), (200.0, 206.0), (100.0, 101.0)]
+    machine = {"processor": "P", "cores": 2, "memory_gb": 8, "system": "S", "python": "3"}
+    results = {
+        "when": "today",
+        "machine": machine | {"load_before": 0},
+        "problems": [],
+        "keys": [{"open": [one, 9.0], "locked": [other, 8.0]} for one, other in cpu],
+    }
+    assert "With keys, 1.030 of the processor time (budget: 1.05)." in report(results)
