@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,23 +35,28 @@ class Database:
     url: str
     pid: int
 
-    @property
-    def pids(self) -> list[int]:
-        """All its processes, that with which it began first."""
-        pids = [self.pid]
-        for pid in pids:
-            for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                pids += map(int, task.read_text().split())
-        return pids
-
     def hangs(self) -> None:
         """Have it accept all that is told, and answer nothing."""
-        for pid in self.pids:
+        for pid in _family(self.pid):
             os.kill(pid, signal.SIGSTOP)
 
     def goes_on(self) -> None:
         """Have it answer again, also what it was told meanwhile."""
-        for pid in reversed(self.pids):
+        _continue(_family(self.pid))
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that it has begun, itself first."""
+    pids = [pid]
+    for each in pids:
+        for task in Path(f"/proc/{each}/task").glob("*/children"):
+            pids += map(int, task.read_text().split())
+    return pids
+
+
+def _continue(pids: Sequence[int]) -> None:
+    for pid in reversed(pids):
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
 
@@ -69,13 +74,24 @@ def _served(
         assert process.poll() is None, log.read_text()
         yield process.pid
     finally:
+        # one that is stopped would neither heed a signal nor notice that the others have ended
+        family = _family(process.pid)
         process.terminate()
-        process.send_signal(signal.SIGCONT)
+        _continue(family)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        until(lambda: not any(map(_is_there, family[1:])), "the end of what the server has begun")
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return not stat.rpartition(")")[2].startswith(" Z")  # else it has only not been waited for
 
 
 @contextmanager
