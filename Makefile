@@ -40,7 +40,7 @@ unit: $(VENV)/.dev ## Run the tests that need nothing but the interpreter
 	$(BIN)/pytest -q tests/unit tests/wire
 
 tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
-	$(BIN)/pytest -q -n 3 --dist loadfile tests/integration tests/e2e $(ALONE:%=--ignore=%)
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration tests/e2e $(ALONE:%=--ignore=%)
 	$(BIN)/pytest -q $(ALONE)
 
 soak: $(VENV)/.dev ## See whether anything grows while a cluster is at work (MINUTES=60)

@@ -27,6 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+#: Files that take minutes: first, or the others would be done and wait for them.
+SLOW = tuple(f"test_{name}.py" for name in ("storage", "hostile_peers", "networks", "faults"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files are given to processes in this order."""
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     wanted = [program for mark in item.iter_markers("needs") for program in mark.args]
     missing = [program for program in wanted if not _has(program)]
