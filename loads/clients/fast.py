@@ -15,7 +15,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from loads.clients.call import cookie_for, perform
-from loads.clients.plain import Standing, standing_of
+from loads.clients.plain import Standing, goes_our_way, standing_of
 from loads.clients.template import EMPTY, Body, Prepared, Template
 from loads.clients.templates import SIGNED, origin_of
 
@@ -32,6 +32,8 @@ def get(session: requests.Session, url: Any, **kwargs: Any) -> requests.Response
             template = standing.templates.gets.get(url)
             if template is not None:
                 return perform(session, standing, template, EMPTY, None, True)
+        if goes_our_way(session):  # each frame in between is memory of the user's greenlet
+            return request(session, "GET", url)
     return _requests_get(session, url, **kwargs)
 
 

@@ -105,9 +105,8 @@ class Standing:
                 _templates.clear()
             found = _templates[key] = Templates()
         self.templates = found
-        way = type(session).request
-        is_ours = way in _ways and "request" not in session.__dict__
-        self.way = way if is_ours and not session.auth else None
+        is_ours = goes_our_way(session) and not session.auth
+        self.way = type(session).request if is_ours else None
         self._plain = True
         return self.holds()
 
@@ -171,6 +170,11 @@ def watch_sessions(*ways: Any) -> None:
     """
     requests.Session.__setattr__ = _set  # type: ignore[method-assign, assignment]
     _ways.update(ways)
+
+
+def goes_our_way(session: requests.Session) -> bool:
+    """Whether nobody has put a ``request`` of his own in the place of ours."""
+    return type(session).request in _ways and "request" not in session.__dict__
 
 
 def _environment() -> tuple[str | None, ...]:
