@@ -40,13 +40,12 @@ from loads.agent.actions import (
 from loads.agent.run import Run
 from loads.agent.settings import Settings
 from loads.errors import ExitCode, RemoteProtocolError
-from loads.ledger import LOST, STOPPED, Delta
+from loads.ledger import Delta
 from loads.protocol import messages as m
 from loads.protocol.dialogue import Link, Side, State
 from loads.protocol.limits import clipped
 from loads.protocol.liveness import Liveness
 
-MAX_UNACKNOWLEDGED = 8  #: reports of one worker; then reading it pauses
 REPEAT = 5.0  #: seconds without an acknowledgement after which reports are said again
 
 
@@ -302,22 +301,7 @@ class Core:
             how = f": it {delta.reason}" if delta.reason else ""
             self._never_ready(f"Worker {delta.source} ended before all were ready{how}.")
             return
-        ended, reason = delta.ended, delta.reason
-        if run.abandoned and ended == STOPPED:
-            ended, reason = LOST, f"stopped early: {run.abandoned}"
-        report = m.Report(
-            run.run_id,
-            delta.source,
-            delta.sequence,
-            delta.tally,
-            delta.users,
-            ended,  # type: ignore[arg-type]
-            clipped(reason),
-            delta.unknown,
-        )
-        if delta.ended:
-            run.ended.add(delta.source)
-        run.unacknowledged[delta.source].append(report)
+        report = run.report(delta)
         run.reported_at = self._now
         if self.link.may_send(m.Report):  # or else the broker has to learn first who we are
             self._tell(report)
@@ -369,11 +353,8 @@ class Core:
         interval = self.settings.sample_interval if run.interval is None else run.interval
         if self._now - run.sampled_at >= interval:
             run.sampled_at = self._now
-            for worker, waiting in run.unacknowledged.items():
-                if worker not in run.ended and len(waiting) < MAX_UNACKNOWLEDGED:
-                    self.decided.append(SampleWorker(worker))
-        unsaid = run.last_word is not None or any(run.unacknowledged.values())
-        if unsaid and self._now - run.reported_at >= REPEAT:
+            self.decided += map(SampleWorker, run.sources)
+        if run.is_unconfirmed and self._now - run.reported_at >= REPEAT:
             self._say_again()
 
     def _watch_broker(self) -> None:

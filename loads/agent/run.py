@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from loads.ledger import LOST, STOPPED, Delta
 from loads.protocol import messages as m
+from loads.protocol.limits import clipped
+
+MAX_UNACKNOWLEDGED = 8  #: reports of one worker; then reading it pauses
 
 
 @dataclass
@@ -52,3 +56,37 @@ class Run:
     def watch(self, workers: tuple[str, ...]) -> None:
         """Expect deltas of some workers."""
         self.unacknowledged.update((worker, deque()) for worker in workers)
+
+    @property
+    def sources(self) -> list[str]:
+        """The workers that are to be read now: those that go on and are not far ahead."""
+        return [
+            worker
+            for worker, waiting in self.unacknowledged.items()
+            if worker not in self.ended and len(waiting) < MAX_UNACKNOWLEDGED
+        ]
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether there is something that the broker has to be told until it says that it knows."""
+        return self.last_word is not None or any(self.unacknowledged.values())
+
+    def report(self, delta: Delta) -> m.Report:
+        """Keep what a worker did, as it is to be reported, until the broker has confirmed it."""
+        ended, reason = delta.ended, delta.reason
+        if self.abandoned and ended == STOPPED:
+            ended, reason = LOST, f"stopped early: {self.abandoned}"
+        report = m.Report(
+            self.run_id,
+            delta.source,
+            delta.sequence,
+            delta.tally,
+            delta.users,
+            ended,  # type: ignore[arg-type]
+            clipped(reason),
+            delta.unknown,
+        )
+        if delta.ended:
+            self.ended.add(delta.source)
+        self.unacknowledged[delta.source].append(report)
+        return report

@@ -13,7 +13,8 @@ from loads.agent.actions import (
     ToBroker,
     WorkersReady,
 )
-from loads.agent.core import MAX_UNACKNOWLEDGED, REPEAT
+from loads.agent.core import REPEAT
+from loads.agent.run import MAX_UNACKNOWLEDGED
 from loads.errors import ExitCode
 from loads.protocol import limits
 from loads.protocol import messages as m
