@@ -48,9 +48,7 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
     if idle is None:
         idle = standing.idle[shape.origin] = []
     recorder.cells[HITS_STARTED] += 1
-    to_connect = to_read = timeout
-    if type(timeout) is tuple:
-        to_connect, to_read = timeout
+    to_connect, to_read = timeout if type(timeout) is tuple else (timeout, timeout)
     connection, opened, reused = None, 0.0, True
     start = monotonic()
     try:
@@ -68,9 +66,7 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
     except BaseException as error:  # also when the greenlet is cut: the target counted it
         _record_no_answer(error, series, start, (shape, body, cookie))
         if connection is not None:
-            if reused and isinstance(error, exceptions.ConnectionError):
-                connection.failed()
-            connection.close()
+            connection.give_up(reused and isinstance(error, exceptions.ConnectionError))
         raise
     head, end = connection.head, connection.ended_at
     series.record_answer(

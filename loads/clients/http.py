@@ -173,10 +173,15 @@ class Connection:
             to.kept = to.kept + 1 if usable else NEVER
         return usable
 
-    def failed(self) -> None:
-        """The request that it was used again for got no answer: was it closed all the time?"""
-        if self.sent_at - self.ended_at < INSTANT:
+    def give_up(self, was_reused: bool) -> None:
+        """Close it after an error.
+
+        ``was_reused`` tells that the request for which it was used again got no answer: it may have
+        been closed all the time.
+        """
+        if was_reused and self.sent_at - self.ended_at < INSTANT:
             self.origin.kept = NEVER
+        self.close()
 
     def _is_readable(self) -> bool:
         poll = _poll()

@@ -66,7 +66,9 @@ connection, server = connected()
 end(connection, server)
 print(connection.is_usable(connection.ended_at), connection.is_usable(connection.ended_at + 1))
 connection.sent_at = connection.ended_at
-connection.failed()
+connection.give_up(True)
+connection, server = connected()
+end(connection, server)
 print(to.kept == http.NEVER, connection.is_usable(connection.ended_at))
 """
 
