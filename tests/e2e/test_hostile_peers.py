@@ -13,7 +13,7 @@ import pytest
 
 from loads.protocol.roles import SOCKETS, Role
 from loads.transport.tokens import Access
-from tests.e2e.cluster import site
+from tests.e2e.cluster import Runner, site
 from tests.e2e.locked import Locked
 from tests.e2e.mutations import mutated, send_to
 from tests.e2e.stage import Stage
@@ -25,8 +25,8 @@ PARTS = 5  #: of what is sent to each socket; memory is looked at after each
 GROWTH = 64  #: MB: buffers, once; 1 to 22 were seen for 100,000 messages to each socket
 
 
-@pytest.mark.parametrize("role", ["stranger", "runner", "agent", "viewer"])
-def test_a_run_beside_a_hostile_peer_is_exact(stage: Stage, target: Target, role: str) -> None:
+def at_the_gate(stage: Stage, target: Target) -> tuple[Locked, Runner]:
+    """A cluster in the middle of a run of 100 hits, whose five users wait."""
     stage.write("test_gate.py", site("/gate"))
     locked = Locked(stage)
     locked.agent(locked.token("box", "agent")).says("Registered with the broker")
@@ -34,6 +34,12 @@ def test_a_run_beside_a_hostile_peer_is_exact(stage: Stage, target: Target, role
     options = ("test_gate", "-a", 1, "-u", 5, "--hits", 20, "--server-url", target.url)
     runner = locked.start(anne, *options)
     until(lambda: target.hits == 5, "all users at the gate")
+    return locked, runner
+
+
+@pytest.mark.parametrize("role", ["stranger", "runner", "agent", "viewer"])
+def test_a_run_beside_a_hostile_peer_is_exact(stage: Stage, target: Target, role: str) -> None:
+    locked, runner = at_the_gate(stage, target)
     key = None if role == "stranger" else locked.access("eve", role).credentials
     send_to(Access(locked.frontend, key), "frontend", mutated(0, 100))  # buffers are made now
     before, grown = resident(locked.broker.pid), []
@@ -61,13 +67,7 @@ def test_a_viewer_that_wants_everything_does_not_fill_the_broker(
     stage: Stage, target: Target
 ) -> None:
     """What it subscribes to would take gigabytes; others go on following their run."""
-    stage.write("test_gate.py", site("/gate"))
-    locked = Locked(stage)
-    locked.agent(locked.token("box", "agent")).says("Registered with the broker")
-    anne = locked.token("anne", "runner")
-    options = ("test_gate", "-a", 1, "-u", 5, "--hits", 20, "--server-url", target.url)
-    runner = locked.start(anne, *options)
-    until(lambda: target.hits == 5, "all users at the gate")
+    locked, runner = at_the_gate(stage, target)
     before = resident(locked.broker.pid)
     chance = random.Random(1)
     wanted = ([b"\1" + chance.randbytes(400)] for _ in range(100_000))
