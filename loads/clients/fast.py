@@ -13,6 +13,7 @@ from typing import Any
 
 import requests
 from requests.auth import HTTPBasicAuth
+from requests.cookies import RequestsCookieJar, merge_cookies
 
 from loads.clients.call import cookie_for, perform
 from loads.clients.plain import Standing, goes_our_way, standing_of
@@ -112,6 +113,8 @@ def _sign(
     """Send a request that ``auth`` wants to see, and to change, before."""
     cookie = cookie_for(session, standing, template) if session.cookies else None
     signed = template.prepare(body, cookie)
+    if session.cookies:  # what goes along when a redirect is followed
+        signed._cookies = merge_cookies(RequestsCookieJar(), session.cookies)
     signed.prepare_auth(auth, template.url)
     if (
         signed.hooks["response"]  # its answer may want another request, as that of a digest does

@@ -108,7 +108,7 @@ class _Handler(socketserver.StreamRequestHandler):
             return self._send(method, 200 if ok else 401, b"ann?")
         if kind == "digest":
             ok = b"\r\nAuthorization: Digest " in request
-            more = () if ok else (f"WWW-Authenticate: {CHALLENGE}",)
+            more = () if ok else (f"WWW-Authenticate: {CHALLENGE}", "Set-Cookie: asked=1")
             return self._send(method, 200 if ok else 401, b"who?", *more)
         if kind in ("chunked", "cut", "garbage"):
             self.wfile.write(_ODD[kind])

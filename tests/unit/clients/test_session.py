@@ -696,6 +696,9 @@ def test_any_request_is_sent_and_answered_as_by_requests(
 class Generated:
     """A body that comes piece by piece."""
 
+    def __repr__(self) -> str:  # names of tests have it in them
+        return "Generated()"
+
     def __iter__(self) -> Iterator[bytes]:
         yield from (b"one", b"two")
 
@@ -737,6 +740,37 @@ def test_a_rarer_request_is_the_same_too(server: RawServer, options: dict[str, A
 def test_a_request_that_a_redirect_took_the_body_from(server: RawServer) -> None:
     """It says that it has none: some servers answer 411 to one that does not."""
     check_is_the_same(server, {"method": "PUT", "path": "/to/3", "options": {"data": b"x"}})
+
+
+def test_a_signed_request_takes_its_cookies_through_redirects(server: RawServer) -> None:
+    wanted = {
+        "method": "GET",
+        "path": "/to/1",
+        "options": {"auth": Signing()},
+        "session_cookies": {"mine": "0"},
+    }
+    check_is_the_same(server, wanted)
+
+
+def test_an_authentication_in_two_steps_keeps_cookies(server: RawServer) -> None:
+    """The session's, and those that came with the challenge."""
+
+    def cookie_lines(kind: type[requests.Session]) -> list[list[bytes]]:
+        server.take()
+        with kind() as own:
+            own.cookies.set("mine", "0")
+            for _ in range(2):
+                own.get(f"{server.url}/digest", auth=HTTPDigestAuth("ann", "secret"))
+        heads = [arrived.split(b"\r\n") for arrived in server.take()]
+        return [[line for line in head if line.startswith(b"Cookie")] for head in heads]
+
+    unmeasure()
+    plain = cookie_lines(requests.Session)
+    measure()
+    try:
+        assert cookie_lines(Session) == plain
+    finally:
+        unmeasure()
 
 
 @pytest.mark.parametrize("path", ["/close", "/reset", "/cut", "/garbage", "/to-nowhere"])
