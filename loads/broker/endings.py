@@ -180,12 +180,11 @@ class Endings:
     def _release_who_never_took_over(self, run: Run) -> None:
         if run.state != "running":
             return
-        for agent in self._book.agents_of(run):
-            part = run.parts[agent.agent_id]
-            if not part.extensions:
-                continue
+        asked = [part for part in run.parts.values() if part.extensions and not part.is_over]
+        for part in asked:
+            agent = self._book.agents.get(part.agent_id)
             overdue = (not e.is_answered and self._book.now >= e.deadline for e in part.extensions)
-            if not part.is_over and any(overdue):
+            if agent is not None and agent.run_id == run.run_id and any(overdue):
                 self._book.tell(agent, m.Release(run.run_id))
                 why = f"agent {agent.agent_id} did not take over a load in time"
                 self.lose_part(run, part, why)

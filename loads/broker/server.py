@@ -40,7 +40,7 @@ from loads.broker.keeper import Keeper
 from loads.broker.locks import Locks
 from loads.clock import Clock
 from loads.errors import RemoteProtocolError
-from loads.metrics import columns as _columns  # noqa: F401
+from loads.metrics import unpacking as _unpacking  # noqa: F401
 from loads.observers.calls import Calls
 from loads.observers.registry import Registry
 from loads.protocol.codec import VersionMismatch
@@ -169,11 +169,7 @@ class Server:
         self._flush()
 
     def _read_frontend(self) -> None:
-        for _ in range(BATCH):
-            received = self._frontend.receive()
-            if received is None:
-                break
-            peer, message, _body, who = received
+        for peer, message, _body, who in self._frontend.receive(BATCH):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._handle(Unwelcome(peer, message.message, message.hint, is_client=True))
             elif isinstance(message, RemoteProtocolError):
@@ -183,11 +179,7 @@ class Server:
         self._flush()
 
     def _read_backend(self) -> None:
-        for _ in range(BATCH):
-            received = self._backend.receive()
-            if received is None:
-                break
-            peer, message, body, who = received
+        for peer, message, body, who in self._backend.receive(BATCH):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._handle(Unwelcome(peer, message.message, message.hint))
             elif isinstance(message, RemoteProtocolError):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +25,15 @@ from loads.metrics.series import Phases, Series, SeriesKey
 Array = NDArray[np.int64]
 
 DENSE = 1 << 22  #: cells that sums may have room for; above, what is there is sorted instead
-_OUTCOMES = MAX_OUTCOME + 1
+OUTCOMES = MAX_OUTCOME + 1
 # The same functions as methods of arrays take several times as long to get started.
 _sums, _highest, _lowest = np.add.accumulate, np.maximum.reduce, np.minimum.reduce
 
-_NOTHING = MOST  #: the lowest latency where there is none
-_FIELDS = [field for group in FIELDS for field in group]
-_LOW, _HIGH = _FIELDS.index("low"), _FIELDS.index("high")
-_GROUPS = ((0, len(FIELDS[0])), (len(FIELDS[0]), len(_FIELDS)))
-_TYPES = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
+NOTHING = MOST  #: the lowest latency where there is none
+FIELD_NAMES = [field for group in FIELDS for field in group]
+LOW, HIGH = FIELD_NAMES.index("low"), FIELD_NAMES.index("high")
+_GROUPS = ((0, len(FIELDS[0])), (len(FIELDS[0]), len(FIELD_NAMES)))
+TYPES = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
 _CACHED = 1 << 17  #: bytes of names that are remembered; of longer ones there may not be many
 
 
@@ -103,49 +103,23 @@ class Columns:
         fields: Array,
         outcomes: tuple[Array, Array],
         buckets: tuple[Array, Array],
+        counts: dict[str, int] | None = None,
     ) -> None:
         self.names = names
         self.rows = names.rows
         self.fields = fields
         self.outcomes, self.outcome_counts = outcomes
         self.buckets, self.bucket_counts = buckets
-        self._counts: dict[str, int] | None = None
-
-    # -- the wire ----------------------------------------------------------------------------
-
-    @classmethod
-    def read(cls, data: Any) -> Columns:
-        """What :func:`~loads.metrics.packing.write` wrote.
-
-        Raises ``ValueError`` or ``TypeError`` when the data is no series.
-        """
-        names_data, *columns = data
-        names = Names.read(names_data)
-        blocks = [_read_column(column) for column in columns[: len(FIELDS)]]
-        if [len(block) for block in blocks] != [len(group) * names.rows for group in FIELDS]:
-            raise ValueError("a column has a number for each row and field")
-        fields = np.concatenate(blocks).reshape(len(_FIELDS), names.rows)
-        pairs = columns[len(FIELDS) :]
-        outcomes = _read_pairs(pairs[0:3], names.rows, _OUTCOMES)
-        buckets = _read_pairs(pairs[3:6], names.rows, BUCKETS)
-        if np.count_nonzero(outcomes.up_to != buckets.up_to):
-            raise ValueError("a series has one outcome for each latency")
-        low, high, silent = fields[_LOW], fields[_HIGH], buckets.lengths == 0
-        if np.count_nonzero(low > high) or np.count_nonzero(high[silent]):
-            raise ValueError("a series has extremes if it has counts")
-        low[silent] = _NOTHING
-        columns = cls(names, fields, outcomes[:2], buckets[:2])
-        columns._counts = _by_kind(names, outcomes.up_to)
-        return columns
+        self._counts = counts
 
     def write(self) -> list[Any]:
         """As plain data and bytes: what :func:`~loads.metrics.packing.write` makes of series."""
         fields = self.fields.copy()
-        fields[_LOW][fields[_LOW] == _NOTHING] = 0
+        fields[LOW][fields[LOW] == NOTHING] = 0
         return [
             self.names.written,
             *(_column(fields[first:last].reshape(-1)) for first, last in _GROUPS),
-            *_pairs(self.outcomes, self.outcome_counts, self.rows, _OUTCOMES),
+            *_pairs(self.outcomes, self.outcome_counts, self.rows, OUTCOMES),
             *_pairs(self.buckets, self.bucket_counts, self.rows, BUCKETS),
         ]
 
@@ -167,18 +141,18 @@ class Columns:
 
     def _counted(self) -> dict[str, int]:
         if self._counts is None:
-            ends = np.arange(1, self.names.rows + 1) * _OUTCOMES
+            ends = np.arange(1, self.names.rows + 1) * OUTCOMES
             counted = np.zeros(len(self.outcomes) + 1, np.int64)
             self.outcome_counts.cumsum(out=counted[1:])
             up_to = counted[np.searchsorted(self.outcomes, ends)]
-            self._counts = _by_kind(self.names, up_to)
+            self._counts = by_kind(self.names, up_to)
         return self._counts
 
     def outcomes_by(self, kind: str) -> dict[int, int]:
         """How often each outcome happened over all series of a kind."""
-        sums = np.zeros(_OUTCOMES, np.int64)
+        sums = np.zeros(OUTCOMES, np.int64)
         for part in self._outcomes_of(kind):
-            np.add.at(sums, self.outcomes[part] % _OUTCOMES, self.outcome_counts[part])
+            np.add.at(sums, self.outcomes[part] % OUTCOMES, self.outcome_counts[part])
         return {code: int(sums[code]) for code in np.flatnonzero(sums).tolist()}
 
     def _outcomes_of(self, kind: str) -> Iterator[slice]:
@@ -187,7 +161,7 @@ class Columns:
         for group_kind, _, names in self.names.groups:
             end = start + len(names)
             if group_kind == kind:
-                yield slice(*np.searchsorted(self.outcomes, (start * _OUTCOMES, end * _OUTCOMES)))
+                yield slice(*np.searchsorted(self.outcomes, (start * OUTCOMES, end * OUTCOMES)))
             start = end
 
     def series(self) -> dict[SeriesKey, Series]:
@@ -195,17 +169,17 @@ class Columns:
         rows = zip(
             self.names.keys(),
             self.fields.T.tolist(),
-            _dicts(self.outcomes, self.outcome_counts, self.rows, _OUTCOMES),
+            _dicts(self.outcomes, self.outcome_counts, self.rows, OUTCOMES),
             _dicts(self.buckets, self.bucket_counts, self.rows, BUCKETS),
             strict=True,
         )
         return {key: _series(*row) for key, *row in rows}
 
 
-def _by_kind(names: Names, up_to: Array) -> dict[str, int]:
-    """What the rows of each kind counted, given what each row and those before it did."""
+def by_kind(names: Names, up_to: Array, before: int = 0) -> dict[str, int]:
+    """What the rows of each kind counted, given what each row and those ``before`` it did."""
     counts: dict[str, int] = {}
-    row = before = 0
+    row = 0
     for kind, _, group in names.groups:
         row += len(group)
         if group:
@@ -240,7 +214,7 @@ def added(parts: Sequence[Columns]) -> Columns:
     outcomes = _counted(
         [part.outcomes for part in parts],
         [part.outcome_counts for part in parts],
-        names.rows * _OUTCOMES,
+        names.rows * OUTCOMES,
     )
     buckets = _counted(
         [part.buckets for part in parts],
@@ -253,12 +227,12 @@ def added(parts: Sequence[Columns]) -> Columns:
 def _summed_fields(parts: Sequence[Columns]) -> Array:
     """The fields of parts with the same names: one by one, which stays in the processor's cache."""
     sums: Array = parts[0].fields.copy()
-    low, high = sums[_LOW].copy(), sums[_HIGH].copy()
+    low, high = sums[LOW].copy(), sums[HIGH].copy()
     for part in parts[1:]:
         sums += part.fields
-        np.minimum(low, part.fields[_LOW], out=low)
-        np.maximum(high, part.fields[_HIGH], out=high)
-    sums[_LOW], sums[_HIGH] = low, high
+        np.minimum(low, part.fields[LOW], out=low)
+        np.maximum(high, part.fields[HIGH], out=high)
+    sums[LOW], sums[HIGH] = low, high
     return sums
 
 
@@ -271,19 +245,19 @@ def _brought_together(parts: Sequence[Columns]) -> tuple[Names, list[Columns], A
     different = {part.names.written: part.names for part in parts}
     names, all_places = _places(list(different.values()))
     places = dict(zip(different, all_places, strict=True))
-    sums = np.zeros((len(_FIELDS), names.rows), np.int64)
-    low, high = np.full(names.rows, _NOTHING), np.zeros(names.rows, np.int64)
+    sums = np.zeros((len(FIELD_NAMES), names.rows), np.int64)
+    low, high = np.full(names.rows, NOTHING), np.zeros(names.rows, np.int64)
     moved = []
     for part in parts:
         place = places[part.names.written]
         sums[:, place] += part.fields
-        low[place] = np.minimum(low[place], part.fields[_LOW])
-        high[place] = np.maximum(high[place], part.fields[_HIGH])
-        outcomes = _moved(part.outcomes, place, _OUTCOMES)
+        low[place] = np.minimum(low[place], part.fields[LOW])
+        high[place] = np.maximum(high[place], part.fields[HIGH])
+        outcomes = _moved(part.outcomes, place, OUTCOMES)
         buckets = _moved(part.buckets, place, BUCKETS)
         counts = part.outcome_counts, part.bucket_counts
         moved.append(Columns(names, part.fields, (outcomes, counts[0]), (buckets, counts[1])))
-    sums[_LOW], sums[_HIGH] = low, high
+    sums[LOW], sums[HIGH] = low, high
     return names, moved, sums
 
 
@@ -336,51 +310,9 @@ def _capped(sums: Array) -> Array:
 # -- columns ---------------------------------------------------------------------------------------
 
 
-def _read_column(data: Any) -> Array:
-    if type(data) is not bytes or not data or data[0] not in _TYPES:
-        raise ValueError("a column is bytes and begins with the width of its numbers")
-    numbers = np.frombuffer(data, _TYPES[data[0]], -1, 1).astype(np.int64)
-    if data[0] == 8 and len(numbers) and int(_lowest(numbers)) < 0:
-        raise ValueError("a number has at most 63 bits")
-    return numbers
-
-
-class _Pairs(NamedTuple):
-    """Numbers as ``row * N + number`` and their counts; how many numbers each row has, and the sum
-    of the counts up to each row's end.
-    """
-
-    keys: Array
-    counts: Array
-    lengths: Array
-    up_to: Array
-
-
-def _read_pairs(data: list[Any], rows: int, most: int) -> _Pairs:
-    lengths, numbers, counts = map(_read_column, data)
-    if len(lengths) != rows or len(counts) != len(numbers) or data[0][0] > 4:
-        raise ValueError("a column has a number for each row, or for each of another column")
-    ends = _sums(lengths)
-    if (int(ends[-1]) if rows else 0) != len(numbers):
-        raise ValueError("a column has all numbers of all rows")
-    if len(numbers) and int(_highest(numbers)) >= most:
-        raise ValueError("there is no such outcome or bucket")
-    if np.count_nonzero(counts) != len(counts):
-        raise ValueError("what did not happen is not there")
-    if data[2][0] == 8 and float(counts.sum(dtype=np.float64)) >= MOST:
-        raise ValueError("counts add up to 63 bits")
-    keys = np.arange(0, rows * most, most).repeat(lengths)
-    keys += numbers
-    if np.count_nonzero(keys[1:] <= keys[:-1]):
-        raise ValueError("outcomes and buckets ascend")
-    up_to = np.zeros(len(counts) + 1, np.int64)
-    _sums(counts, out=up_to[1:])
-    return _Pairs(keys, counts, lengths, up_to[ends])
-
-
 def _column(numbers: Array) -> bytes:
     width = width_of(int(numbers.max())) if len(numbers) else 1
-    return bytes((width,)) + numbers.astype(_TYPES[width]).tobytes()
+    return bytes((width,)) + numbers.astype(TYPES[width]).tobytes()
 
 
 def _pairs(keys: Array, counts: Array, rows: int, width: int) -> list[bytes]:

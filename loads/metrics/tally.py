@@ -142,11 +142,12 @@ class Tally:
     @property
     def columns(self) -> Columns:
         """The series as columns, all added up."""
-        from loads.metrics.columns import Columns, added
+        from loads.metrics.columns import added
+        from loads.metrics.unpacking import read
 
         parts = self._settled()  # for good: who is asked once is asked again, or kept for long
         if self._series or not parts:
-            parts = [*parts, Columns.read(packing.write(self._series))]
+            parts = [*parts, read(packing.write(self._series))]
         return parts[0] if len(parts) == 1 else added(parts)
 
     @property
@@ -266,17 +267,31 @@ class Tally:
         series = self.columns.write() if self._held else packing.write(self._series)
         return [series, *self._pack()]
 
+    @staticmethod
+    def read_together(many: list[Any]) -> None:
+        """Read some of what was written in many tallies, in place, which takes less at once.
+
+        What this leaves as it is, or says nothing about, is for :meth:`read`.
+        """
+        from loads.metrics.unpacking import read_together
+
+        many = [data for data in many if type(data) is list and data]
+        for data, columns in zip(many, read_together([data[0] for data in many]), strict=True):
+            if columns is not None:
+                data[0] = columns
+
     @classmethod
     def read(cls, data: Any) -> Tally:
-        """The inverse of :meth:`write`.
+        """The inverse of :meth:`write`, also after :meth:`read_together`.
 
         Raises ``ValueError`` or ``TypeError`` when the data is no tally.
         """
         from loads.metrics.columns import Columns
+        from loads.metrics.unpacking import read
 
         series, *rest = data
         tally = cls()
-        tally._held = [Columns.read(series)]
+        tally._held = [series if type(series) is Columns else read(series)]
         tally._size = tally._held[0].size
         tally._unpack(rest)
         return tally

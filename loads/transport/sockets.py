@@ -40,6 +40,7 @@ MAX_SUBSCRIPTION = 512  #: bytes of what a peer may say to a publisher; a handsh
 #: Subscriptions of a peer that may wait.  ZeroMQ takes all that wait, and what has come meanwhile,
 #: before it says so: with 100, that was 27,000 at once.  With a key, there is room for one less.
 UNHEARD = 2
+LARGE = 1 << 20  #: bytes of messages after which those that were received are handled first
 ASKERS = 1_000  #: subscriptions of which it is known who asked for them: those that came last
 REOPEN_MS = 1_000  #: how long a port may take to be free again
 
@@ -199,19 +200,37 @@ class Router(Socket):
         if lock is not None:
             lock.apply(self._socket)
 
-    def receive(self) -> Received | None:
-        """The next message, or what was wrong with it."""
-        received = self._receive_frames()
-        if received is None:
-            return None
-        peer, *frames = (frame.bytes for frame in received)
-        who = UNLOCKED
-        try:
-            if self._lock:  # an address may be another's a moment later: the message is asked
-                who = self._lock.identify(cast(str, received[-1].get("User-Id")))
-            return Received(peer, codec.decode(frames, self._allowed), frames[-1], who)
+    def receive(self, most: int = 1) -> list[Received]:
+        """The next messages that are there, or what was wrong with them; no more than ``most``.
+
+        They are fewer, too, when they are large: what is received is decoded, all of it, at once.
+        """
+        heard: list[tuple[bytes, list[bytes], Who | RemoteProtocolError]] = []
+        size = 0
+        while len(heard) < most and size < LARGE:
+            frames = self._receive_frames()
+            if frames is None:
+                break
+            peer, *parts = [frame.bytes for frame in frames]
+            heard.append((peer, parts, self._sender(frames[-1])))
+            size += sum(map(len, parts))
+        welcome = [parts for _, parts, who in heard if isinstance(who, Who)]
+        messages = iter(codec.decode_all(welcome, self._allowed))
+        return [
+            Received(peer, next(messages), parts[-1] if parts else b"", who)
+            if isinstance(who, Who)
+            else Received(peer, who)
+            for peer, parts, who in heard
+        ]
+
+    def _sender(self, frame: zmq.Frame) -> Who | RemoteProtocolError:
+        """Who sent a frame, or why that is nobody any more."""
+        if self._lock is None:
+            return UNLOCKED
+        try:  # an address may be another's a moment later: the message is asked
+            return self._lock.identify(cast(str, frame.get("User-Id")))
         except RemoteProtocolError as error:
-            return Received(peer, error, who=who)
+            return error
 
     def send(self, peer: bytes, message: Message) -> bool:
         """Send to one peer; False when it is gone."""

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loads.metrics import columns as columns_module
-from loads.metrics.columns import Columns, added
+from loads.metrics.columns import Columns, Names, added
 from loads.metrics.histogram import BUCKETS, Histogram
 from loads.metrics.packing import FIELDS, MAX_OUTCOME, MOST, column, write
 from loads.metrics.series import HIT, TEST, Phases, Series, SeriesKey
 from loads.metrics.tally import MAX_PARTS, Tally
+from loads.metrics.unpacking import SMALL, _Column, _Document, read, read_together
 from tests.unit.strategies import damaged, few, quick, tallies, twin
 
 HOME = SeriesKey(HIT, "http://host/", "GET")
@@ -63,7 +64,7 @@ def test_what_is_written_can_be_read(tally):
 @given(tallies())
 def test_columns_write_what_they_read(tally):
     written = write(tally.series)
-    assert Columns.read(written).write() == written
+    assert read(written).write() == written
 
 
 @few
@@ -161,17 +162,22 @@ def test_what_was_added_up_once_is_held_as_the_sum():
     assert total.series == {HOME: a_line(*[100] * 5)}
 
 
+def numbers_in(data: bytes) -> list[int]:
+    """What a column holds: the totals, extremes and so on of one row without a hit."""
+    return _Column([_Document(Names([]), [data])], 0).numbers.tolist()
+
+
 @pytest.mark.parametrize("highest", [0, 1, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, MOST])
 def test_a_column_is_as_wide_as_it_must_be(highest):
     data = column([0, highest])
     assert len(data) == 1 + 2 * data[0]
     assert data[0] == min(width for width in (1, 2, 4, 8) if highest < 1 << 8 * width)
-    assert columns_module._read_column(data).tolist() == [0, highest]
+    assert numbers_in(data) == [0, highest]
     assert columns_module._column(np.array([0, highest])) == data
 
 
 def test_what_has_no_place_in_a_column_is_the_nearest_that_has():
-    assert columns_module._read_column(column([-5, 7, 1 << 70])).tolist() == [0, 7, MOST]
+    assert numbers_in(column([-5, 7, 1 << 70])) == [0, 7, MOST]
 
 
 def test_an_outcome_of_too_many_digits_is_the_last_one_that_there_is():
@@ -222,10 +228,10 @@ def test_a_damaged_column_is_refused_or_read_as_what_can_be_sent(written, data):
     spoiled[at] ^= data.draw(st.integers(1, 255))
     written[place] = bytes(spoiled[: data.draw(st.integers(at, len(spoiled)))])
     try:
-        columns = Columns.read(written)
+        columns = read(written)
     except (ValueError, TypeError):
         return
-    assert Columns.read(write(columns.series())).series() == columns.series()
+    assert read(write(columns.series())).series() == columns.series()
 
 
 GROUPS = len(FIELDS)
@@ -275,19 +281,87 @@ def spoiled(place: int, value: object) -> list[object]:
 )
 def test_what_is_no_series_is_refused(data):
     with pytest.raises((ValueError, TypeError, RecursionError)):
-        Columns.read(data)
+        read(data)
 
 
 def test_names_may_be_written_in_other_ways():
     """As by a worker in another language, whose JSON has spaces, or escapes."""
     lines = {HOME: a_line(100, 200), CART: a_line(100, 200)}
     written = write(lines)
-    ours = Columns.read(written)
+    ours = read(written)
     written[0] = json.dumps(json.loads(written[0]), indent=1).encode()
-    theirs = Columns.read(written)
+    theirs = read(written)
     assert added([ours, theirs]).series() == added([ours, ours]).series()
 
 
 def test_columns_of_a_newer_peer_are_ignored():
     written = write({HOME: a_line(100)})
-    assert Columns.read([*written, b"more", None]).series() == {HOME: a_line(100)}
+    assert read([*written, b"more", None]).series() == {HOME: a_line(100)}
+
+
+# -- many at once ----------------------------------------------------------------------------------
+
+
+def said(columns: Columns) -> object:
+    """All that columns say, and what they know besides."""
+    return columns.write(), columns.series(), columns._counts
+
+
+def alone(data: object) -> object:
+    try:
+        return said(read(data))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+hits = st.lists(
+    st.tuples(
+        st.sampled_from([HOME, CART, SHOP]), st.integers(0, 300), st.sampled_from([200, 503])
+    ),
+    max_size=6,
+)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> list[list[object]]:
+    """What some workers report of the same series; one of them may be damaged."""
+    many = []
+    for recorded in draw(st.lists(hits, min_size=1, max_size=5)):
+        tally = Tally()
+        tally.series = {key: Series() for key in (HOME, CART, SHOP)}
+        for key, latency, outcome in recorded:
+            tally.line(key).record(latency, outcome)
+        many.append(write(tally.series))
+    if draw(st.booleans()):
+        data = draw(st.sampled_from(many))
+        place = draw(st.integers(1, len(data) - 1))
+        spoiled = bytearray(data[place])
+        spoiled[draw(st.integers(0, len(spoiled) - 1))] ^= draw(st.integers(1, 255))
+        data[place] = bytes(spoiled[: draw(st.integers(0, len(spoiled)))])
+    return many
+
+
+@quick
+@given(alike(), st.lists(tallies().map(lambda tally: write(tally.series)), max_size=2))
+def test_what_is_read_together_is_what_is_read_alone(many, others):
+    many = [*many[:2], *others, *many[2:], None, []]
+    for columns, data in zip(read_together(many), many, strict=True):
+        assert columns is None or said(columns) == alone(data)
+
+
+@quick
+@given(st.lists(st.integers(1, 255), min_size=2, max_size=20))
+def test_those_that_are_alike_are_read_together(latencies):
+    lines = [{HOME: a_line(latency), CART: a_line(5, 7)} for latency in latencies]
+    *together, other = read_together([*map(write, lines), write({HOME: a_line(100)})])
+    assert other is None, "nothing is like it"
+    total = Tally()
+    for line in lines:
+        total._add(line)
+    assert added(together).series() == total.series
+
+
+def test_what_is_large_is_read_alone():
+    """However many messages there are, they are not in memory twice."""
+    lines = {SeriesKey(HIT, str(number), "GET"): a_line(100) for number in range(SMALL // 8)}
+    assert read_together([write(lines)] * 2) == [None, None]

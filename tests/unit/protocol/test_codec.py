@@ -18,7 +18,7 @@ from loads.metrics.timeline import Second
 from loads.plan import RunPlan
 from loads.protocol import limits
 from loads.protocol import messages as m
-from loads.protocol.codec import PROTOCOL, VERSION, VersionMismatch, decode, encode
+from loads.protocol.codec import PROTOCOL, VERSION, VersionMismatch, decode, decode_all, encode
 from tests.unit.protocol.messages_strategies import BY_KIND, messages
 from tests.unit.strategies import damaged, garbage, quick, run_plans, tallies
 
@@ -75,6 +75,9 @@ SMALLEST: dict[type[m.Message], dict[str, object]] = {
 def framed(cls: type[m.Message], body: object) -> list[bytes]:
     """The frames of a body that no message stands behind."""
     return [PROTOCOL, cls.__name__.encode(), msgpack.packb(body)]
+
+
+A_REPORT = m.Report("r", "a/0", 1, Tally())
 
 
 def is_read_or_refused(frames: list[bytes]) -> m.Message | None:
@@ -346,6 +349,24 @@ def test_damaged_fields_are_refused_or_read_as_what_can_be_sent(data, message):
     message = is_read_or_refused(framed_bytes(type(message), packed(data.draw(damaged(whole)))))
     if message is not None:
         assert decode(encode(message)) == message
+
+
+@settings(quick, max_examples=40)
+@given(
+    st.lists(
+        messages.map(encode)
+        | tallies().map(lambda tally: encode(dataclasses.replace(A_REPORT, tally=tally)))
+        | garbage.map(lambda value: framed_bytes(m.Report, packed({"tally": value})))
+        | st.lists(st.binary(max_size=9), max_size=4),
+        max_size=6,
+    )
+)
+def test_many_at_once_are_what_they_are_alone(many):
+    for frames, found in zip(many, decode_all(many, m.FROM_AGENT), strict=True):
+        try:
+            assert found == decode(frames, m.FROM_AGENT)
+        except RemoteProtocolError as error:
+            assert (type(found), str(found)) == (type(error), str(error))
 
 
 def framed_bytes(cls: type[m.Message], body: bytes) -> list[bytes]:
