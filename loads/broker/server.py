@@ -53,7 +53,7 @@ from loads.transport.reactor import Reactor
 from loads.transport.sockets import REQUESTS, Publisher, Router
 
 TICK = 0.1  #: seconds
-REST = 0.01  #: seconds from one look at the sockets to the next
+REST = 0.02  #: seconds from one look at the sockets to the next
 CROWD_INTERVAL = 5.0  #: seconds between two looks at how many connections there are
 GARBAGE_INTERVAL = 60.0  #: seconds between two lines about garbage
 BATCH = 100  #: messages of one socket before the others have their turn
