@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+import uuid
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import zmq
+from zmq.utils import z85
 
 from loads import bundle, descriptors
 from loads.client import BrokerClient, Picture
@@ -41,6 +43,9 @@ from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import codec
 from loads.protocol import messages as m
+from loads.protocol.roles import Role
+from loads.transport.keys import KeyRing
+from loads.transport.tokens import Access, read_token
 
 SERIES = 200
 RATE = 1_000  #: hits per second of one agent
@@ -130,12 +135,10 @@ def deltas(hits: int, series: int, seed: int) -> list[Tally]:
 class Agent:
     """One agent's socket, and where it is in its dialogue."""
 
-    def __init__(self, number: int, endpoint: str) -> None:
+    def __init__(self, number: int, access: Access) -> None:
         self.name = f"box-{number:04}.example.com-4242-{number:04x}"
         self.worker = f"{self.name}/0"
-        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(endpoint)
+        self.socket = connected(zmq.DEALER, access)
         self.sequence = self.acknowledged = 0
         self.heard = self.said = 0
         self.head = b""
@@ -186,8 +189,28 @@ def tail_of(tally: Tally) -> bytes:
     return body[body.index(MARK.to_bytes(4, "big")) + 4 :]
 
 
+def connected(kind: int, access: Access) -> zmq.Socket[bytes]:
+    """A socket that shows its key, if there is one."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.set_hwm(10_000)
+    if access.credentials is not None:
+        secret = z85.encode(access.credentials.secret)
+        socket.setsockopt(zmq.CURVE_SERVERKEY, z85.encode(access.credentials.server))
+        socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
+    socket.connect(access.endpoint)
+    return socket
+
+
 def play_agents(
-    pipe: Connection, backend: str, number: int, seconds: float, series: int, rate: int, seed: int
+    pipe: Connection,
+    backend: Access,
+    number: int,
+    seconds: float,
+    series: int,
+    rate: int,
+    seed: int,
 ) -> None:
     """All agents of one run, in a process of its own."""
     descriptors.raise_limit()
@@ -258,7 +281,7 @@ def report(
 # -- the consoles --------------------------------------------------------------------------------
 
 
-def watch(pipe: Connection, frontend: str, publisher: str, run_id: str) -> None:
+def watch(pipe: Connection, frontend: Access, publisher: Access, run_id: str) -> None:
     """A console that keeps its picture: tells when it saw how many hits, and what that cost."""
     socket = subscriber(publisher, run_id)
     picture, size, seen = Picture(), 0, []
@@ -282,7 +305,7 @@ def watch(pipe: Connection, frontend: str, publisher: str, run_id: str) -> None:
     pipe.recv()
 
 
-def subscribe(pipe: Connection, publisher: str, run_id: str, number: int) -> None:
+def subscribe(pipe: Connection, publisher: Access, run_id: str, number: int) -> None:
     """Further subscribers, who only take what they are sent."""
     sockets = [subscriber(publisher, run_id) for _ in range(number)]
     pipe.send("following")
@@ -292,11 +315,8 @@ def subscribe(pipe: Connection, publisher: str, run_id: str, number: int) -> Non
                 socket.recv_multipart()
 
 
-def subscriber(publisher: str, run_id: str) -> zmq.Socket[bytes]:
-    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.set_hwm(10_000)
-    socket.connect(publisher)
+def subscriber(publisher: Access, run_id: str) -> zmq.Socket[bytes]:
+    socket = connected(zmq.SUB, publisher)
     socket.setsockopt(zmq.SUBSCRIBE, run_id.encode())
     return socket
 
@@ -305,8 +325,8 @@ def subscriber(publisher: str, run_id: str) -> zmq.Socket[bytes]:
 
 
 @contextmanager
-def broker(stores: bool) -> Iterator[tuple[int, list[str]]]:
-    """A broker on free ports of the loopback interface: its process id and its endpoints.
+def broker(stores: bool, locked: bool) -> Iterator[tuple[int, list[Access]]]:
+    """A broker on free ports of the loopback interface: its process id and the way to its sockets.
 
     It keeps its runs in a file that is removed with it, or in memory only.
     """
@@ -314,11 +334,9 @@ def broker(stores: bool) -> Iterator[tuple[int, list[str]]]:
     endpoints = [word for option in options for word in (option, "tcp://127.0.0.1:0")]
     with TemporaryDirectory() as home:
         database = f"{home}/broker.db" if stores else "memory:"
+        security = () if locked else ("--insecure",)
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "loads.cli.broker", "--insecure", "--db", database),
-                *endpoints,
-            ],
+            [*(sys.executable, "-m", "loads.cli.broker", "--db", database), *security, *endpoints],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -326,11 +344,25 @@ def broker(stores: bool) -> Iterator[tuple[int, list[str]]]:
         )
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            yield process.pid, line.split()[3:]
+            line = next(line for line in process.stdout if line.startswith("loads-broker is ready"))
+            bound = line.split()[-3:]
+            yield (
+                process.pid,
+                [
+                    _access(Path(home), role, endpoint) if locked else Access(endpoint)
+                    for role, endpoint in zip(
+                        (Role.RUNNER, Role.AGENT, Role.RUNNER), bound, strict=True
+                    )
+                ],
+            )
         finally:
             process.terminate()
             process.wait()
+
+
+def _access(home: Path, role: Role, endpoint: str) -> Access:
+    """The way to one of the broker's sockets, with a key of its own."""
+    return read_token(KeyRing(home).add(uuid.uuid4().hex, role, endpoint, time.time()))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -372,11 +404,11 @@ def hear(pipe: Connection) -> Any:
 
 
 def measure(
-    agents: int, consoles: int, seconds: float, series: int, rate: int, stores: bool
+    agents: int, consoles: int, seconds: float, series: int, rate: int, stores: bool, locked: bool
 ) -> Figures:
     """One size of cluster."""
     seed = 8
-    with broker(stores) as (pid, (frontend, backend, publisher)):
+    with broker(stores, locked) as (pid, (frontend, backend, publisher)):
         arguments = (backend, agents, seconds, series, rate, seed)
         with player(play_agents, *arguments) as fleet:
             hear(fleet)
@@ -483,6 +515,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--series", type=int, default=SERIES)
     parser.add_argument("--rate", type=int, default=RATE, help="hits per second of one agent")
     parser.add_argument("--store", action="store_true", help="have the broker keep it in a file")
+    parser.add_argument(
+        "--locked", action="store_true", help="with keys: all that travels is encrypted"
+    )
     parser.add_argument("--json", metavar="PATH", help="write the figures there as well")
     options = parser.parse_args(argv)
     descriptors.raise_limit()
@@ -490,7 +525,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for agents in options.agents:
         for consoles in options.consoles:
             found = measure(
-                agents, consoles, options.seconds, options.series, options.rate, options.store
+                agents,
+                consoles,
+                options.seconds,
+                options.series,
+                options.rate,
+                options.store,
+                options.locked,
             )
             figures.append(found)
             print(table([found]), file=sys.stderr)

@@ -106,13 +106,14 @@ def _keys(found: list[dict[str, list[float]]]) -> list[str]:
         (
             f"{kind} broker",
             f"{median(each[kind][0] for each in found):,.1f}",
+            f"{median(each[kind][2] for each in found):,.2f}",
             f"{median(each[kind][1] for each in found):,.0f}",
         )
         for kind in ("open", "locked")
     ]
     ratio = median(each["locked"][0] / each["open"][0] for each in found)
     return [
-        lines(("one agent on tcp", "us of CPU/hit", "hits/s"), rows),
+        lines(("one agent on tcp", "us of CPU/hit", "of broker and agent", "hits/s"), rows),
         f"With keys, {ratio:.3f} of the processor time (budget: {KEYS_BUDGET}).",
     ]
 

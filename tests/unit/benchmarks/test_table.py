@@ -58,6 +58,6 @@ def test_what_keys_cost_is_the_median_of_neighbours() -> None:
         "when": "today",
         "machine": machine | {"load_before": 0},
         "problems": [],
-        "keys": [{"open": [one, 9.0], "locked": [other, 8.0]} for one, other in cpu],
+        "keys": [{"open": [one, 9.0, 1.0], "locked": [other, 8.0, 1.1]} for one, other in cpu],
     }
     assert "With keys, 1.030 of the processor time (budget: 1.05)." in report(results)
