@@ -118,6 +118,48 @@ def test_what_an_agent_that_leaves_had_left_is_done_by_the_others(
     assert result.is_exact(target)
 
 
+REFUSED_ONCE = """
+from pathlib import Path
+
+from loads import TestCase
+
+try:
+    Path({full!r}).unlink()
+except FileNotFoundError:
+    pass
+else:
+    raise MemoryError("this box is full")
+
+
+class TestSite(TestCase):
+    def test_root(self):
+        self.session.get(self.server_url + "/")
+"""
+
+
+def test_a_load_that_an_agent_refuses_goes_to_another(stage: Stage, target: Target) -> None:
+    """The agent that cannot begin with what it is to take over goes on with its own."""
+    full = stage.root / "full"
+    stage.write("test_full.py", REFUSED_ONCE.format(full=str(full)))
+    cluster = Cluster(stage, 3)
+    runner = cluster.start(
+        *("test_full", "-u", USERS, "--hits", 300, "--on-agent-loss", "redistribute"),
+        *("--server-url", target.url),
+    )
+    under_load(target)
+    full.touch()  # the next that begins finds it, and removes it
+    assert cluster.agents[0].terminate() == 0
+    result = runner.wait()
+    assert not full.exists()
+    assert result.summary["status"] == "finished"
+    assert result.code == 0
+    assert result.tests["success"] == 3 * USERS * 300
+    assert result.is_exact(target)
+    (refusal,) = [text for text in result.summary["warnings"] if "could not take over" in text]
+    assert "this box is full" in refusal
+    assert "; asked instead was " in refusal
+
+
 def test_what_a_killed_worker_had_left_is_done_by_the_other_agent(
     stage: Stage, target: Target
 ) -> None:
