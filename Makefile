@@ -37,7 +37,7 @@ layers: $(VENV)/.dev ## Check what may import what (import-linter)
 	$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.dev ## Run the tests that need nothing but the interpreter
-	$(BIN)/pytest -q tests/unit tests/wire
+	$(BIN)/pytest -q -n 2 tests/unit tests/wire
 
 tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
 	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration tests/e2e $(ALONE:%=--ignore=%)
