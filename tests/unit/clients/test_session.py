@@ -693,6 +693,66 @@ def test_any_request_is_sent_and_answered_as_by_requests(
     check_is_the_same(module_server, wanted)
 
 
+def fresh_hooks() -> dict[str, Any]:
+    return {"response": [lambda response, *_, **__: None]}
+
+
+CHANGES: list[Callable[[requests.Session], object]] = [
+    lambda own: setattr(own, "auth", ("ann", "secret")),
+    lambda own: setattr(own, "auth", None),
+    lambda own: setattr(own, "params", {"always": "1"}),
+    lambda own: setattr(own, "params", {}),
+    lambda own: own.params.update(more="2"),  # type: ignore[union-attr]
+    lambda own: own.headers.update({"X-Of-Session": "1"}),
+    lambda own: own.headers.pop("X-Of-Session", None),
+    lambda own: own.cookies.set("later", "1", path="/any"),
+    lambda own: own.cookies.clear(),
+    lambda own: own.hooks.update(fresh_hooks()),
+    lambda own: own.hooks.update(response=[]),
+    lambda own: setattr(own, "max_redirects", 2),
+]
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(st.none() | st.sampled_from(CHANGES), requests_to_make(), st.integers(1, 2)),
+        min_size=2,
+        max_size=4,
+    )
+)
+def test_any_requests_of_a_session_that_changes_are_the_same(
+    module_server: RawServer, steps: list[tuple[Any, dict[str, Any], int]]
+) -> None:
+    """What is kept of one request is not taken for the next."""
+
+    def all_of(kind: type[requests.Session]) -> Any:
+        module_server.take()
+        with kind() as own:
+            own.trust_env = False
+            own.max_redirects = 5
+            seen = []
+            for change, wanted, times in steps:
+                if change is not None:
+                    change(own)
+                url = module_server.url + wanted["path"]
+                for _ in range(times):
+                    try:
+                        seen.append(looks(own.request(wanted["method"], url, **wanted["options"])))
+                    except (requests.RequestException, ValueError) as error:
+                        seen.append(type(error))
+            return module_server.take(), seen, cookies(own.cookies)
+
+    unmeasure()
+    plain = all_of(requests.Session)
+    measure()
+    try:
+        assert all_of(requests.Session) == plain
+        assert all_of(Session) == plain
+    finally:
+        unmeasure()
+
+
 class Generated:
     """A body that comes piece by piece."""
 
