@@ -11,7 +11,7 @@ import math
 import signal
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,13 +50,13 @@ from loads.transport.auth import KeyWithdrawn
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
 from loads.transport.guard import Guard
 from loads.transport.reactor import Reactor
-from loads.transport.sockets import REQUESTS, Publisher, Router
+from loads.transport.sockets import REQUESTS, Publisher, Received, Router
 
 TICK = 0.1  #: seconds
 REST = 0.02  #: seconds from one look at the sockets to the next
 CROWD_INTERVAL = 5.0  #: seconds between two looks at how many connections there are
 GARBAGE_INTERVAL = 60.0  #: seconds between two lines about garbage
-BATCH = 100  #: messages of one socket before the others have their turn
+BATCH = 200  #: messages of one socket before the others have their turn
 
 log = logging.getLogger("loads.broker")
 
@@ -169,7 +169,7 @@ class Server:
         self._flush()
 
     def _read_frontend(self) -> None:
-        for peer, message, _body, who in self._frontend.receive(BATCH):
+        for peer, message, _body, who in _batch_of(self._frontend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._handle(Unwelcome(peer, message.message, message.hint, is_client=True))
             elif isinstance(message, RemoteProtocolError):
@@ -179,7 +179,7 @@ class Server:
         self._flush()
 
     def _read_backend(self) -> None:
-        for peer, message, body, who in self._backend.receive(BATCH):
+        for peer, message, body, who in _batch_of(self._backend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._handle(Unwelcome(peer, message.message, message.hint))
             elif isinstance(message, RemoteProtocolError):
@@ -250,3 +250,11 @@ class Server:
             self._access.note(action)
         elif isinstance(action, Log):
             log.log(logging.WARNING if action.level == "warning" else logging.INFO, action.text)
+
+
+def _batch_of(router: Router) -> Iterator[Received]:
+    """What there is to read, so much at a time as is decoded together."""
+    left = BATCH
+    while left > 0 and (received := router.receive(left)):
+        left -= len(received)
+        yield from received
