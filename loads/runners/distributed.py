@@ -26,6 +26,7 @@ ASK_AGAIN = 5.0  #: seconds until it is asked once more
 TELL_PLACE = 10.0  #: seconds after which the same place in the queue is told again
 GIVE_UP = 30.0  #: seconds without an answer after which the run is followed no longer
 GIVE_UP_STOPPING = 5.0  #: likewise, once it was asked to stop the run
+LAST_WORD = 2.0  #: seconds that it has for an answer to that, if it was silent before
 
 FindRun = Callable[[BrokerClient], str]
 
@@ -173,8 +174,7 @@ class DistributedRunner:
         passed, self._watched_at = now - self._watched_at, now
         if passed > LATE:
             self._heard = min(now, self._heard + passed - WATCH)
-        stopping = self._stop_asked_at is not None and now - self._stop_asked_at > GIVE_UP_STOPPING
-        if self._silence > (GIVE_UP_STOPPING if stopping else GIVE_UP):
+        if self._silence > self._patience:
             self._give_up()
         elif self._silence >= QUIET and now - self._asked_at >= ASK_AGAIN:
             if self._asked_at > self._heard:
@@ -188,6 +188,16 @@ class DistributedRunner:
     def _silence(self) -> float:
         """Seconds since the broker was last heard."""
         return self._clock.monotonic() - self._heard
+
+    @property
+    def _patience(self) -> float:
+        """Seconds of silence after which the run is followed no longer."""
+        if self._stop_asked_at is None:
+            return GIVE_UP
+        waited = self._clock.monotonic() - self._stop_asked_at
+        if waited > LAST_WORD and self._heard + QUIET <= self._stop_asked_at:
+            return 0.0
+        return GIVE_UP_STOPPING if waited > GIVE_UP_STOPPING else GIVE_UP
 
     def _give_up(self) -> None:
         self._end_early(
@@ -226,12 +236,12 @@ class DistributedRunner:
         self._ask_to_stop(0.0)
 
     def _ask_to_stop(self, grace: float | None) -> None:
-        """Who has pressed Ctrl-C is not kept waiting for a broker that is silent."""
+        """A broker that is silent may be coming back; who asks again waits for it no longer."""
         self._follower.stop(grace)
-        if self._silence >= QUIET:
-            self._give_up()
-        elif self._stop_asked_at is None:
+        if self._stop_asked_at is None:
             self._stop_asked_at = self._clock.monotonic()
+        elif self._silence >= QUIET:
+            self._give_up()
 
 
 def queue_notice(view: RunView) -> str:

@@ -140,6 +140,44 @@ def test_a_broker_that_is_silent_for_a_while_is_asked_again(short: Path) -> None
     assert seen.finished == [view]
 
 
+def test_a_broker_that_comes_back_is_heard_when_it_was_asked_to_stop_the_run(short: Path) -> None:
+    """Ctrl-C after some seconds without a word from it, as while it is restarted."""
+
+    def answer(question: m.Request, n: int) -> m.Message | None:
+        if n <= 2:
+            return snapshot(question, running())
+        if isinstance(question, m.StopRun):
+            over = RunView("r1", PLAN, "ended", "stopped", 5000.0, tally=running(9).tally)
+            return snapshot(question, over, 7)
+        os.kill(os.getpid(), signal.SIGINT)
+        return None
+
+    view, seen = followed(short, answer, ahead=4.0)
+    assert isinstance(view, RunView)
+    assert view.status == "stopped"
+    assert view.tally.hits == 9
+    assert seen.finished == [view]
+
+
+@pytest.mark.parametrize(("times", "most"), [(1, 9.0), (2, 5.0)])
+def test_who_presses_ctrl_c_does_not_wait_for_a_broker_that_is_gone(
+    short: Path, times: int, most: float
+) -> None:
+    def answer(question: m.Request, n: int) -> m.Message | None:
+        if n <= 2:
+            return snapshot(question, running())
+        if n < 3 + times:
+            os.kill(os.getpid(), signal.SIGINT)
+        return None
+
+    error, seen = followed(short, answer, ahead=4.0)
+    assert isinstance(error, BrokerUnreachable)
+    silence = re.search(r"after (\d+) s of silence", error.message)
+    assert silence
+    assert float(silence[1]) <= most
+    assert [view.tally.hits for view in seen.finished] == [3]
+
+
 def test_who_was_stopped_for_long_takes_no_broker_for_gone(short: Path) -> None:
     """The broker is asked, and has time to answer."""
 
