@@ -22,7 +22,7 @@ from loads.recorder.current import current, installed
 from loads.recorder.writer import CONNECTIONS_REUSED, HITS_STARTED, Recorder, SeriesRecord
 
 
-def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
+def perform(
     session: requests.Session,
     standing: Standing,
     shape: Shape,
@@ -44,9 +44,7 @@ def perform(  # noqa: PLR0912 - taken apart, it would be slower by a twentieth
     if session.cookies._cookies:  # type: ignore[attr-defined]
         cookie = cookie_for(session, standing, shape)
     data = shape.whole if body is EMPTY and cookie is None else shape.wire(body, cookie)
-    idle = standing.idle.get(shape.origin)
-    if idle is None:
-        idle = standing.idle[shape.origin] = []
+    idle = standing.idle[shape.origin]
     recorder.cells[HITS_STARTED] += 1
     to_connect, to_read = timeout if type(timeout) is tuple else (timeout, timeout)
     connection, opened, reused = None, 0.0, True

@@ -8,7 +8,7 @@ when they are changed in place, and what is usually empty is asked each time whe
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from typing import Any
 
 import requests
@@ -54,7 +54,7 @@ class Standing:
 
     def __init__(self) -> None:
         self.name = ""
-        self.idle: dict[Origin, list[Connection]] = {}
+        self.idle: dict[Origin, list[Connection]] = defaultdict(list)
         self.cookie_headers = CookieHeaders()
         self.templates: Templates
         self.way: Any = None
