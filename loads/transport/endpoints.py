@@ -129,12 +129,10 @@ def reachable(advertised: str, used: str) -> str:
 def own_name() -> str:
     """What other machines probably call this one: its name if that leads here, or its address."""
     name = socket.gethostname()
-    try:
+    with suppress(OSError):  # for a name that only this machine itself goes by
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
         if any(not str(entry[4][0]).startswith(("127.", "::1")) for entry in found):
             return name
-    except OSError:
-        pass  # a name that only this machine itself goes by
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # RFC 5737: an example; sends nothing
