@@ -596,6 +596,20 @@ def exchange(server: RawServer, kind: type[requests.Session], wanted: dict[str, 
         return server.take(), seen, cookies(own.cookies)
 
 
+def check_both(
+    act: Callable[[type[requests.Session]], Any], *kinds: type[requests.Session]
+) -> None:
+    """Measured sessions of such kinds come to what plain ones do."""
+    unmeasure()
+    plain = act(requests.Session)
+    measure()
+    try:
+        for kind in kinds:
+            assert act(kind) == plain
+    finally:
+        unmeasure()
+
+
 def check_is_the_same(server: RawServer, wanted: dict[str, Any]) -> None:
     unmeasure()
     plain = exchange(server, requests.Session, wanted)
@@ -743,14 +757,7 @@ def test_any_requests_of_a_session_that_changes_are_the_same(
                         seen.append(type(error))
             return module_server.take(), seen, cookies(own.cookies)
 
-    unmeasure()
-    plain = all_of(requests.Session)
-    measure()
-    try:
-        assert all_of(requests.Session) == plain
-        assert all_of(Session) == plain
-    finally:
-        unmeasure()
+    check_both(all_of, requests.Session, Session)
 
 
 class Generated:
@@ -824,13 +831,7 @@ def test_an_authentication_in_two_steps_keeps_cookies(server: RawServer) -> None
         heads = [arrived.split(b"\r\n") for arrived in server.take()]
         return [[line for line in head if line.startswith(b"Cookie")] for head in heads]
 
-    unmeasure()
-    plain = cookie_lines(requests.Session)
-    measure()
-    try:
-        assert cookie_lines(Session) == plain
-    finally:
-        unmeasure()
+    check_both(cookie_lines, Session)
 
 
 @pytest.mark.parametrize("path", ["/close", "/reset", "/cut", "/garbage", "/to-nowhere"])
@@ -854,13 +855,7 @@ def test_what_differs_little_is_the_same_too(server: RawServer, options: dict[st
             ]
             return server.take(), seen
 
-    unmeasure()
-    plain = asked(requests.Session)
-    measure()
-    try:
-        assert asked(Session) == plain
-    finally:
-        unmeasure()
+    check_both(asked, Session)
 
 
 def test_a_session_may_change_between_requests(server: RawServer) -> None:
@@ -897,14 +892,7 @@ def test_a_session_may_change_between_requests(server: RawServer) -> None:
                     own.post(f"{server.url}/any", json={"a": 1})
             return server.take()
 
-    unmeasure()
-    plain = asked(requests.Session)
-    measure()
-    try:
-        assert asked(Session) == plain
-        assert asked(requests.Session) == plain
-    finally:
-        unmeasure()
+    check_both(asked, Session, requests.Session)
 
 
 def test_sessions_may_share_their_headers(measured: None, server: RawServer) -> None:
