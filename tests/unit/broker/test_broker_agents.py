@@ -6,6 +6,7 @@ import pytest
 
 from loads.broker.actions import FromAgent, Tick, ToAgent, ToClient, Unwelcome
 from loads.errors import ExitCode
+from loads.metrics.tally import Tally
 from loads.protocol import limits
 from loads.protocol import messages as m
 from loads.protocol.codec import decode, encode
@@ -74,7 +75,7 @@ def test_a_heartbeat_is_sent_when_there_was_nothing_to_say_for_an_interval():
 
 
 @pytest.mark.parametrize(
-    "sign", [m.Heartbeat(), m.Report("r9", "a/0", 1, m.Tally()), m.Finished("r9"), register("a")]
+    "sign", [m.Heartbeat(), m.Report("r9", "a/0", 1, Tally()), m.Finished("r9"), register("a")]
 )
 def test_any_message_is_a_sign_of_life(sign):
     scene = Scene()
