@@ -15,7 +15,7 @@ TARGET = f"{__name__}.test_agent"  #: the test, as a plan names it
 
 def test_agent(session: Any) -> None:
     """One request, with the session of all tests."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hello)
+    server = _Server(("127.0.0.1", 0), _Hello)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     serving.start()
     try:
@@ -25,6 +25,10 @@ def test_agent(session: Any) -> None:
         server.shutdown()
         server.server_close()
         serving.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # closing it waits for them
 
 
 class _Hello(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ import json
 
 from loads.metrics.failures import Failure, FailureGroup
 from loads.metrics.histogram import BUCKETS, SUB_BUCKETS, Histogram
-from loads.metrics.series import Phases, Series, SeriesKey
+from loads.metrics.series import TEST, Phases, Series, SeriesKey
 from loads.metrics.tally import COUNTS, Tally
 from loads.recorder import layout
 from loads.recorder.memory import Memory
@@ -126,7 +126,10 @@ class RecorderReader:
         The names of a report are then the same again and again, and who has read them once need
         not do so again (see ``metrics.packing``).
         """
-        read = [(key, reader.read()) for key, reader in self._series]
+        # A test ends after its hits: who is read while it runs has counted the hits of all tests
+        # that have been counted.
+        tests_first = sorted(self._series, key=lambda series: series[0].kind != TEST)
+        read = [(key, reader.read()) for key, reader in tests_first]
         new = {key: series for key, series in read if series is not None}
         if len(new) < len(read) <= 2 * len(new):
             return {key: Series() if series is None else series for key, series in read}

@@ -50,6 +50,15 @@ def is_bounded(result: Result, target: Target) -> bool:
     return None in unknown or target.hits <= result.hits + sum(unknown)
 
 
+def has_one_hit_a_test(result: Result) -> bool:
+    """Whether each test has its one hit.
+
+    Some that were begun have none, or one and no end: those under way where something was killed.
+    """
+    tests = result.summary["tests"]
+    return bool(tests["finished"] <= result.hits <= tests["started"])
+
+
 def most_unknown(result: Result) -> int:
     """The most tests, of one hit each, that the result says were run and are not counted."""
     (most,) = re.findall(
@@ -91,7 +100,7 @@ def test_what_a_killed_agent_had_left_is_done_by_the_other(stage: Stage, target:
     result = runner.wait()
     assert result.code == 4
     assert result.tests["success"] == result.summary["tests"]["finished"] == 2 * USERS * 600
-    assert result.hits == 2 * USERS * 600
+    assert has_one_hit_a_test(result)
     assert is_bounded(result, target)
     assert target.hits <= result.hits + most_unknown(result)
     assert sorted(agent["state"] for agent in result.summary["agents"]) == ["ended", "lost"]
@@ -175,7 +184,8 @@ def test_what_a_killed_worker_had_left_is_done_by_the_other_agent(
     os.kill(victim.workers[0], signal.SIGKILL)
     other.says("taking over 1 agent x ")
     result = runner.wait()
-    assert result.tests["success"] == result.hits == 2 * USERS * 300
+    assert result.tests["success"] == 2 * USERS * 300
+    assert has_one_hit_a_test(result)
     unknown = sum(agent["unknown"] for agent in result.summary["agents"])
     assert result.hits <= target.hits <= result.hits + unknown
     assert unknown <= USERS // 2, "no more than one request of each of its users"
