@@ -82,6 +82,12 @@ class Result:
         names = ("success", "failures", "errors", "skipped", "cut")
         return {name: self.summary["tests"][name] for name in names}
 
+    @property
+    def warnings(self) -> list[str]:
+        """What its reader should know, but that this machine had too much to do for a second."""
+        busy = "The machine did not run a worker for "
+        return [text for text in self.summary["warnings"] if not text.startswith(busy)]
+
     def figure(self, name: str) -> int:
         """A number on the console, such as that after ``Hits:``."""
         found = re.search(rf"^{name}: ([\d,]+)$", self.out, re.MULTILINE)

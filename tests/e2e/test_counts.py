@@ -68,7 +68,7 @@ def test_a_cluster_makes_agents_times_users_times_hits_again_and_again(
         assert served == result.hits == result.figure("Hits") == result.figure("Success") == 2_400
         assert [agent["hits"] for agent in result.summary["agents"]] == [1_200, 1_200]
         assert result.summary["status"] == "finished"
-        assert result.summary["warnings"] == []
+        assert result.warnings == []
     assert "= 2,400 tests in total" in result.out
 
 

@@ -50,7 +50,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(stage: Stage, target: Target) 
     result = run_limited(stage, target, 100, 1_000)
     assert result.code == 0
     assert result.hits == target.hits == target.connections == USERS
-    assert result.summary["warnings"] == []
+    assert result.warnings == []
 
 
 def test_a_hard_limit_that_is_too_low_is_told_with_its_remedy(stage: Stage, target: Target) -> None:

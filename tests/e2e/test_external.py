@@ -105,7 +105,7 @@ def test_what_a_program_reports_is_what_is_counted(
     assert (sockets["opened"], sockets["closed"]) == (many * 5, many * 5)
     assert (sockets["messages_received"], sockets["bytes_received"]) == (many * 5, many * 55)
     assert result.summary["counters"] == {"greeted": many * 5}
-    assert result.summary["warnings"] == []
+    assert result.warnings == []
     assert result.summary["plan"]["test_runner"] == "./tools/run.py {test}"
 
 

@@ -72,7 +72,7 @@ def test_a_broker_shrugs_off_garbage_and_the_run_beside_it_is_exact(
     assert result.code == 0
     assert result.hits == target.hits == 400
     assert "Traceback" not in cluster.broker.err
-    assert result.summary["warnings"] == []
+    assert result.warnings == []
     again = cluster.run("test_gate", *options)
     assert again.code == 0
     assert again.hits == target.hits - 400 == 400
@@ -142,7 +142,7 @@ def test_mutations_of_every_message_from_many_peers_disturb_no_run(
     result = runner.wait()
     assert result.code == 0
     assert result.hits == target.hits == 400
-    assert result.summary["warnings"] == []
+    assert result.warnings == []
     for daemon in (cluster.broker, *cluster.agents):
         assert daemon.code is None
         assert "Traceback" not in daemon.err

@@ -71,7 +71,7 @@ def test_a_run_goes_on_through_three_restarts_of_its_broker(stage: Stage, target
     assert result.summary["status"] == "finished"
     assert result.hits == target.hits
     assert result.tests["success"] == target.hits
-    assert result.summary["warnings"] == []
+    assert result.warnings == []
     assert result.figure("Hits") == target.hits
     assert cluster.view(run_id).tally.hits == target.hits
 
@@ -95,7 +95,7 @@ def test_a_broker_that_stores_what_many_workers_report_together_loses_nothing(
     runner.process.signal(signal.SIGINT)
     result = runner.wait()
     assert result.code == 130
-    assert result.summary["warnings"] == []
+    assert result.warnings == []
     assert result.hits == target.hits == result.tests["success"]
     assert result.figure("Hits") == target.hits
     cluster.broker.says(f"Run {run_id} ended: stopped")

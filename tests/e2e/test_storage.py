@@ -90,7 +90,7 @@ def test_a_full_disk_stops_no_run_and_is_made_up_for(stage: Stage, target: Targe
         result = runner.wait()
         assert result.code == 130
         assert result.hits == target.hits
-        assert result.summary["warnings"] == []
+        assert result.warnings == []
         assert cluster.broker.terminate() == 0
 
 
@@ -186,7 +186,7 @@ def test_a_database_server_that_hangs_for_a_while_is_made_up_for(
         stop(runner)
         result = runner.wait()
         assert (result.code, result.hits) == (130, target.hits - before)
-        assert result.summary["warnings"] == []
+        assert result.warnings == []
         restart(cluster)
         assert cluster.view(run_id).tally.hits == result.hits
         assert cluster.view(old.summary["run_id"]).tally.hits == before

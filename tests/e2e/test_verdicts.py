@@ -85,7 +85,7 @@ def failure(result: Result, message: str) -> dict[str, Any]:
 def test_a_run_with_failing_tests_exits_with_1(result: Result) -> None:
     assert result.code == result.summary["exit_code"] == 1
     assert result.summary["status"] == "finished"
-    assert result.summary["warnings"] == []
+    assert result.warnings == []
 
 
 def test_each_verdict_is_counted(result: Result) -> None:
