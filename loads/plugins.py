@@ -1,18 +1,23 @@
-"""Finds parts by name among the entry points of what is installed: outputs, observers.
+"""Finds parts by name: outputs, observers.  Some are ours, others come with what is installed.
 
 A package offers one as ``NAME = "module:Class"`` under an entry point group such as
-``loads.outputs``.  A class is imported when it is asked for and not before.
+``loads.outputs``.  A class is imported when it is asked for and not before, and what is installed
+is looked through when a name is none of ours, or when all names are asked for: that takes longer
+than a short run does to plan.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from loads.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _Part = TypeVar("_Part")
 
@@ -40,44 +45,58 @@ class PluginOption:
 class Plugins(Generic[_Part]):
     """The parts of one kind that there are.
 
-    ``noun`` is what one is called, in lower case, and ``package`` where our own are.  ``found``
-    replaces the installed entry points.
+    ``noun`` is what one is called, in lower case.  ``ours`` are Loads' own, as ``module:Class`` by
+    name; no other part has one of their names.  ``found`` replaces the installed entry points.
     """
 
     def __init__(
-        self, group: str, noun: str, package: str, found: Iterable[EntryPoint] | None = None
+        self,
+        group: str,
+        noun: str,
+        ours: Mapping[str, str],
+        found: Iterable[EntryPoint] | None = None,
     ) -> None:
-        points = entry_points(group=group) if found is None else found
-        self._points = {point.name: point for point in points}
-        self._noun, self._package = noun, package
+        self._group, self._noun = group, noun
+        self._ours, self._found = ours, found
+
+    @cached_property
+    def _strangers(self) -> dict[str, EntryPoint]:
+        """The parts that are not ours."""
+        from importlib.metadata import entry_points  # noqa: PLC0415 - see above
+
+        points = entry_points(group=self._group) if self._found is None else self._found
+        return {point.name: point for point in points if point.name not in self._ours}
 
     @property
     def names(self) -> list[str]:
         """All names, in order; nothing is imported."""
-        return sorted(self._points)
+        return sorted([*self._ours, *self._strangers])
 
     @property
     def own(self) -> list[str]:
         """The names of Loads' own, which are cheap to import, in order."""
-        return [n for n in self.names if self._points[n].value.startswith(f"{self._package}.")]
+        return sorted(self._ours)
 
     def load(self, name: str) -> Any:
         """The class of a part.
 
         Raises :class:`UsageError` when there is no such part, or when it cannot be imported.
         """
-        if name not in self._points:
+        if name in self._ours:
+            module, _, attribute = self._ours[name].partition(":")
+            return getattr(import_module(module), attribute)
+        if name not in self._strangers:
             raise UsageError(
                 f"There is no {self._noun} {name!r}.", _hint(name, self.names, f"{self._noun}s")
             )
         try:
-            return self._points[name].load()
+            return self._strangers[name].load()
         except Exception as error:  # it is somebody else's code
             usual = isinstance(error, (ImportError, AttributeError))
             what = str(error) if usual else f"{type(error).__name__}: {error}"
             raise UsageError(
                 f"The {self._noun} {name!r} cannot be loaded: {what}.",
-                f"It is {self._points[name].value}; is all that it needs installed?",
+                f"It is {self._strangers[name].value}; is all that it needs installed?",
             ) from error
 
     def options(self, name: str) -> tuple[PluginOption, ...]:
@@ -102,8 +121,10 @@ class Plugins(Generic[_Part]):
 
 
 def _hint(name: str, known: list[str], what: str) -> str:
+    import difflib  # noqa: PLC0415 - it is for mistakes only
+
     if not known:
-        return f"It has no {what}." if what == "options" else "Is Loads installed (pip install)?"
+        return f"It has no {what}."
     close = difflib.get_close_matches(name, known, n=1)
     meant = f"Did you mean {close[0]!r}? " if close else ""
     return f"{meant}The {what} are: {', '.join(known)}."

@@ -7,8 +7,6 @@ name and the directories that it is imported from.
 
 from __future__ import annotations
 
-import importlib.util
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,9 +90,11 @@ def _by_path(text: str, directory: Path) -> Target:
 
 def _installed(text: str, top: str, directory: Path) -> Target:
     """A module that is installed rather than below the directory."""
+    from importlib.util import find_spec  # noqa: PLC0415 - tests are hardly ever
+
     try:
         named = top.isidentifier() and top != "__main__"
-        spec = importlib.util.find_spec(top) if named else None
+        spec = find_spec(top) if named else None
     except (ImportError, ValueError):
         spec = None
     if spec is not None and spec.origin and spec.origin.endswith(".py"):
@@ -109,5 +109,7 @@ def _installed(text: str, top: str, directory: Path) -> Target:
 
 
 def _is_library(directory: Path) -> bool:
+    import sysconfig  # noqa: PLC0415 - likewise
+
     paths = sysconfig.get_paths()
     return any(directory == Path(paths[name]) for name in ("stdlib", "purelib", "platlib"))

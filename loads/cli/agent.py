@@ -9,7 +9,8 @@ import sys
 import click
 
 from loads.agent.server import Server, find_broker
-from loads.cli.common import exits, retired, set_up_logging, version_option
+from loads.cli.common import exits, retired, version_option
+from loads.cli.logs import set_up_logging
 from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode

@@ -11,9 +11,10 @@ from loads.broker.core import Settings
 from loads.broker.keeper import Keeper
 from loads.broker.server import Server
 from loads.cli.amounts import age, size
-from loads.cli.common import exits, retired, set_up_logging, version_option
+from loads.cli.common import exits, retired, version_option
 from loads.cli.connection import at
 from loads.cli.inquiry import purge_broker, show_broker
+from loads.cli.logs import set_up_logging
 from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode

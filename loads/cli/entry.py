@@ -4,6 +4,7 @@ While a command is still being imported, Ctrl-C ends it as it ends any program, 
 nothing has begun that would have to be ended in order.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -12,7 +13,10 @@ import sys
 def _start(name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _hide_token()
+    gc.disable()  # what is imported stays, and need not be looked through again and again
     module = __import__(f"loads.cli.{name}", fromlist=["main"])
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(module.main())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ INSTEAD = (
 
 FOREVER = "forever"  #: the patience of ``--wait-for-agents`` without a number
 _TIME = re.compile(rf"\d.*|{FOREVER}")
+_WORD = re.compile(r"[^\s,\[\]'\"]+")
 
 
 class RunnerCommand(SectionedCommand):
@@ -52,7 +53,7 @@ class RunnerCommand(SectionedCommand):
                 # what follows is the test, and not how long to wait
                 args = [*args[:number], f"{arg}={FOREVER}", *args[number + 1 :]]
         known = {param.name for param in self.params}
-        for names, settings in _strangers(" ".join(args)):
+        for names, settings in _strangers(_named_by(args)):
             param = click.Option(names, **settings)
             if param.name not in known:
                 self.params.append(param)
@@ -81,12 +82,27 @@ def _own_options(kind: str, parts: Plugins[Any]) -> list[Any]:
     return [made for name in parts.own for made in _part_options(kind, parts, name)]
 
 
-def _strangers(text: str) -> list[Any]:
-    """The options of the parts that are not ours and that ``text`` mentions."""
+_Names = dict[str, set[str]]  #: what may be the name of a part, by the kind
+
+
+def _named_by(args: Iterable[str]) -> _Names:
+    """What a command line names: the word after ``--output``, ``--output-`` and such.
+
+    ``--output-NAME-OPTION`` tells not where a name ends, so the option is there as well.
+    """
+    text = " ".join(args)
+    return {kind: set(re.findall(rf"--{kind}[-= ]([^\s=]+)", text)) for kind, _ in _KINDS}
+
+
+def _strangers(named: _Names) -> list[Any]:
+    """The options of the parts that are not ours and that something named begins with."""
     found: list[Any] = []
     for kind, parts in _KINDS:
-        for name in set(parts.names) - set(parts.own):
-            if name in text:
+        ours = {f"{name}-{declared.name}" for name in parts.own for declared in parts.options(name)}
+        foreign = tuple(named[kind] - ours - set(parts.own))
+        # to look for all that is installed takes a while, and most commands name none of it
+        for name in set(parts.names) - set(parts.own) if foreign else ():
+            if any(word.startswith(name) for word in foreign):
                 with suppress(UsageError):  # which is told if it is really wanted
                     found += _part_options(kind, parts, name)
     return found
@@ -147,8 +163,8 @@ _CLUSTER = section(
 _TOLD = section(
     "Tell people of the end",
     option("--observer", multiple=True, metavar="NAME",
-           help=f"Whom to tell: {', '.join(observers.names)}.  The broker does it; without one, "
-           "this command.  [repeatable]"),
+           help="Whom to tell: {}.  The broker does it; without one, this command.  [repeatable]",
+           fill=lambda: ", ".join(observers.names)),
     *_own_options("observer", observers),
 )  # fmt: skip
 _OPERATIONS = section(
@@ -181,8 +197,8 @@ _FILES = section(
 _OUTPUT = section(
     "Output",
     option("--output", multiple=True, metavar="NAME",
-           help=f"What to do with results: {', '.join(registry.names)}.  "
-           "[default: console; repeatable]"),
+           help="What to do with results: {}.  [default: console; repeatable]",
+           fill=lambda: ", ".join(registry.names)),
     *_own_options("output", registry),
     option("--url-names", metavar="template|exact", default="template", show_default=True,
            help="Count /users/1 and /users/2 as one URL, or as two."),
@@ -224,7 +240,7 @@ def gather(context: click.Context, environ: Mapping[str, str], directory: Path) 
     named = given.get("config") or environ.get("LOADS_CONFIG") or ""
     file = locate_file(str(named), directory, environ)
     options = {option.name: option for option in map(_option, params)}
-    for names, _ in _strangers(_mentions(environ, file)):
+    for names, _ in _strangers(_named_in(environ, file)):
         name = names[0].removeprefix("--")
         options.setdefault(name, Option(name))
     settings = configure(options.values(), given, environ, file, EXCLUSIVE)
@@ -257,13 +273,11 @@ def chosen_instead(settings: Configuration) -> str:
     return "".join(chosen)
 
 
-def _mentions(environ: Mapping[str, str], file: ConfigFile | None) -> str:
-    """What variables and a file say about outputs and observers."""
-    kinds = [kind for kind, _ in _KINDS]
-    said = [environ.get(f"LOADS_{kind.upper()}", "") for kind in kinds]
-    if file is not None:
-        said += [str(file.values.get(kind, "")) for kind in kinds]
-    return " ".join(said)
+def _named_in(environ: Mapping[str, str], file: ConfigFile | None) -> _Names:
+    """What variables and a file name."""
+    values: Mapping[str, Any] = file.values if file else {}
+    said = {kind: (environ.get(f"LOADS_{kind.upper()}"), values.get(kind)) for kind, _ in _KINDS}
+    return {kind: set(_WORD.findall(str(texts))) for kind, texts in said.items()}
 
 
 _TYPED = click.core.ParameterSource.COMMANDLINE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from loads.cli.common import exits, set_up_logging
+from loads.cli.common import exits
 from loads.cli.options import RunnerCommand, gather, is_instead, runner_options
 from loads.cli.planning import (
     build_outputs,
@@ -69,6 +69,8 @@ def main(context: click.Context, **_: object) -> ExitCode:
         return operate(settings)
     debug = debug_level(settings)
     if debug:
+        from loads.cli.logs import set_up_logging
+
         set_up_logging(True, None)
     target = find_test(settings)
     plan = make_plan(settings, target, os.environ)

@@ -15,11 +15,28 @@ _ROOMY = 66  #: columns from which the explanations have room beside the names
 
 
 class SectionOption(click.Option):
-    """An option that says in which section of the help it is explained."""
+    """An option that says in which section of the help it is explained.
 
-    def __init__(self, *args: Any, section: str = LAST, **kwargs: Any) -> None:
+    ``fill`` gives what stands in its help for ``{}``, where only who reads that is to wait for it.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        section: str = LAST,
+        fill: Callable[[], str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.section = section
+        self._fill = fill
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None or self._fill is None:
+            return record
+        names, text = record
+        return names, text.replace("{}", self._fill())
 
 
 class SectionedCommand(click.Command):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loads.errors import UsageError
+
+if TYPE_CHECKING:  # most runs have no INI file
+    import configparser
 
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _REFERENCE = re.compile(r"(\$?)\$\{([^{}\n]+)\}")
@@ -128,6 +130,8 @@ def _read_other(
 
 
 def _parse_ini(path: Path, label: str) -> configparser.RawConfigParser:
+    import configparser  # noqa: PLC0415
+
     parser = configparser.RawConfigParser(default_section=_NO_DEFAULT_SECTION)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:
@@ -180,6 +184,8 @@ def _expanded(value: str, known: Mapping[str, str]) -> str:
 
 def _ini_fault(error: configparser.Error) -> tuple[int, str]:
     """Where and what is wrong, in words; configparser's own hold several lines."""
+    import configparser  # noqa: PLC0415
+
     if isinstance(error, configparser.DuplicateOptionError):
         return error.lineno or 0, f"{shown(error.option)} is given twice"
     if isinstance(error, configparser.DuplicateSectionError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -282,7 +281,7 @@ def _odd_keys(
     known: Mapping[str, Option], extra: Mapping[str, str], file: ConfigFile | None
 ) -> Iterable[str]:
     for key in extra:
-        close = difflib.get_close_matches(_name(key), known, 1, LOOKS_ALIKE)
+        close = _close_to(_name(key), known)
         if close and file:
             meant = close[0].replace("-", "_") if "_" in key else close[0]
             yield (
@@ -297,9 +296,16 @@ def _odd_variables(known: Mapping[str, Option], environ: Mapping[str, str]) -> I
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in variables:
             continue
-        close = difflib.get_close_matches(variable.removeprefix(PREFIX), names, 1, LOOKS_ALIKE)
+        close = _close_to(variable.removeprefix(PREFIX), names)
         if close:
             yield (
                 f"warning: {_quoted(variable)} is no option; did you mean "
                 f"{_quoted(PREFIX + close[0])}? It is ignored."
             )
+
+
+def _close_to(name: str, known: Iterable[str]) -> list[str]:
+    """What an unknown name may have been meant to be: one, or none."""
+    import difflib  # noqa: PLC0415 - it is for mistakes only
+
+    return difflib.get_close_matches(name, known, 1, LOOKS_ALIKE)

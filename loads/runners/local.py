@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,7 +54,7 @@ class LocalRunner:
         self._watched: list[int] = []
         self._cannot_start: CannotStart | None = None
         self._interrupted = False
-        self._view = RunView(run_id=uuid.uuid4().hex[:12], plan=plan, started=clock.wall())
+        self._view = RunView(run_id=os.urandom(6).hex(), plan=plan, started=clock.wall())
 
     def run(self) -> RunView:
         """Run to the end, telling the outputs; give the final picture.

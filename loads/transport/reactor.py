@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -10,12 +11,10 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
 from loads.clock import Clock
 
 if TYPE_CHECKING:
-    from loads.transport.sockets import Socket  # a run without a cluster does without it
+    from loads.transport.sockets import Socket  # a run without a cluster does without ZeroMQ
 
 
 class Reactor:
@@ -32,7 +31,8 @@ class Reactor:
         """
         self._clock = clock
         self._rest = rest
-        self._poller = zmq.Poller()
+        self._poller: Any = select.poll()
+        self._knows_sockets = False
         self._readers: dict[Any, Callable[[], None]] = {}
         self._timers: list[list[Any]] = []  # [due, interval, callback]
         self._signals: dict[int, Callable[[], None]] = {}
@@ -57,8 +57,18 @@ class Reactor:
 
     def on_readable(self, source: Socket | int, callback: Callable[[], None]) -> None:
         """Call back while ``source`` has something to read."""
+        if not isinstance(source, int) and not self._knows_sockets:
+            self._learn_sockets()
         self._readers[raw(source)] = callback
-        self._poller.register(raw(source), zmq.POLLIN)
+        self._poller.register(raw(source), select.POLLIN)
+
+    def _learn_sockets(self) -> None:
+        """From now on use ZeroMQ's poller, which is used like that of descriptors."""
+        import zmq  # noqa: PLC0415 - see above
+
+        self._poller, self._knows_sockets = zmq.Poller(), True
+        for source in self._readers:
+            self._poller.register(source, zmq.POLLIN)
 
     def forget(self, source: Socket | int) -> None:
         """Watch a source no longer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from loads.cli.common import set_up_logging
+from loads.cli.logs import set_up_logging
 
 
 def test_a_name_from_a_peer_can_neither_add_a_line_nor_act_on_a_terminal(tmp_path):

@@ -16,25 +16,17 @@ from loads.outputs.registry import GROUP, Registry
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
-def declared() -> list[EntryPoint]:
-    """What pyproject.toml says: the test needs no installation (and Python 3.10 has no tomllib)."""
-    section = PROJECT.read_text().partition(f'[project.entry-points."{GROUP}"]\n')[2]
-    lines = section.partition("\n\n")[0].splitlines()
-    pairs = (line.split(" = ") for line in lines)
-    return [EntryPoint(name, value.strip('"'), GROUP) for name, value in pairs]
-
-
 @pytest.fixture
 def registry() -> Registry:
     strangers = [
         EntryPoint("absent", "no_such_module_anywhere:Output", GROUP),
         EntryPoint("empty", "loads.outputs.null:NoSuchClass", GROUP),
     ]
-    return Registry([*declared(), *strangers])
+    return Registry(strangers)
 
 
-def test_the_built_in_outputs_are_declared_and_load():
-    registry = Registry(declared())
+def test_the_built_in_outputs_load_whatever_is_installed():
+    registry = Registry([])
     assert registry.own == ["console", "file", "funkload", "json", "null"]
     for name in registry.own:
         assert registry.load(name).__name__ == f"{name.title()}Output"
@@ -98,9 +90,23 @@ def test_what_cannot_be_imported_is_the_users_to_mend(registry, name):
         registry.load(name)
 
 
-def test_nothing_installed_is_told():
-    with pytest.raises(UsageError, match="pip install"):
-        Registry([]).load("json")
+def test_nobody_takes_one_of_our_names():
+    registry = Registry([EntryPoint("json", f"{__name__}:Spy", GROUP)])
+    assert registry.load("json") is JsonOutput
+    assert registry.names == registry.own
+
+
+def test_what_is_installed_is_looked_for_when_a_name_is_none_of_ours():
+    def found():
+        looked.append(True)
+        yield EntryPoint("spy", f"{__name__}:Spy", GROUP)
+
+    looked: list[bool] = []
+    registry = Registry(found())
+    assert registry.build("json") and registry.options("json") and registry.own
+    assert not looked
+    assert registry.load("spy") is Spy
+    assert looked
 
 
 def test_plain_mode_does_not_import_rich():
