@@ -9,8 +9,12 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 #: What looks at terminals wants them, and the processor, for itself.
 ALONE := tests/e2e/test_console.py tests/e2e/test_operations.py
 
+#: What breaks something on purpose.
+FAULTS := $(patsubst %,tests/e2e/test_%.py,faults restarts networks losses descriptors garbage storage) \
+    tests/e2e/test_operations.py::test_runs_that_wait_start_in_their_order_and_each_is_exact
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers unit tests soak docs bench clean
+.PHONY: help demo test check format lint types layers unit tests faults soak docs bench clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +46,11 @@ unit: $(VENV)/.dev ## Run the tests that need nothing but the interpreter
 tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
 	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration tests/e2e $(ALONE:%=--ignore=%)
 	$(BIN)/pytest -q $(ALONE)
+
+faults: $(VENV)/.dev ## Repeat the tests of faults, each fault as long as promised (TIMES=10)
+	@failed=0; for round in $$(seq $(or $(TIMES),10)); do echo "Round $$round"; \
+	    LOADS_LONG_FAULTS=1 $(BIN)/pytest -q -n 3 --dist loadfile $(FAULTS) || failed=$$((failed + 1)); \
+	done; echo "Rounds with failures: $$failed of $(or $(TIMES),10)"; test $$failed = 0
 
 soak: $(VENV)/.dev ## See whether anything grows while a cluster is at work (MINUTES=60)
 	$(BIN)/python -m tests.benchmarks.soak --minutes $(or $(MINUTES),60)

@@ -12,7 +12,7 @@ from loads.cli.attachment import attach
 from loads.cli.connection import connected
 from loads.cli.inquiry import purge_broker, show_broker
 from loads.cli.options import chosen_instead
-from loads.cli.planning import given_grace
+from loads.cli.planning import given_grace, latest_runs
 from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.config import Configuration
@@ -31,7 +31,7 @@ def _ping(settings: Configuration, client: BrokerClient) -> ExitCode:
 
 
 def _list_runs(settings: Configuration, client: BrokerClient) -> ExitCode:
-    rows = client.runs()
+    rows = client.runs(settings.read("list-runs", latest_runs) or 0)
     data = {"runs": [asdict(row) for row in rows]}
     listing.show(settings, data, listing.run_columns(rows), "The broker has no runs.")
     return ExitCode.OK

@@ -36,6 +36,7 @@ INSTEAD = (
     *("ping-broker", "check-cluster", "health-check", "purge-broker"),
 )
 
+LATEST = 100  #: ended runs in a list, if not said otherwise
 FOREVER = "forever"  #: the patience of ``--wait-for-agents`` without a number
 _TIME = re.compile(rf"\d.*|{FOREVER}")
 _WORD = re.compile(r"[^\s,\[\]'\"]+")
@@ -172,7 +173,9 @@ _OPERATIONS = section(
     option("--attach", is_flag=False, flag_value="", metavar="[RUN]",
            help="Follow a run of the broker to its end; by default the one that goes on."),
     option("--stop", metavar="RUN", help="End a run of the broker early."),
-    option("--list-runs", is_flag=True, help="Show the broker's runs, also those that ended."),
+    option("--list-runs", is_flag=False, flag_value=str(LATEST), metavar="[N]",
+           help="Show the broker's runs, and the latest N that have ended, by default "
+           f"{LATEST}."),
     option("--list-agents", is_flag=True, help="Show the broker's agents."),
     option("--check-cluster", is_flag=True, help="Run a tiny test on every idle agent."),
     option("--health-check", is_flag=True, help="The same as --check-cluster."),

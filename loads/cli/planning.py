@@ -193,6 +193,14 @@ def find_frontend(settings: Configuration) -> Access:
     return access if is_token else replace(access, credentials=None)  # ours open nothing there
 
 
+def latest_runs(text: str) -> int:
+    """How many of the runs that have ended are to be listed.  Raises :class:`UsageError`."""
+    number = _whole("list-runs", text)
+    if number < 0:
+        raise UsageError(f"--list-runs {number} cannot be had.", "Give 0 or more.")
+    return number
+
+
 def worker_limit(settings: Configuration) -> int | None:
     """How many processes a local run has at most; None when that is not said."""
     return settings.read("workers", _workers)

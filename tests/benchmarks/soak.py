@@ -6,7 +6,8 @@ Two agents carry out run after run for half of the time, each checked against wh
 counted, then a single long run.  Memory, descriptors and threads of the broker, the agents and the
 workers are sampled every second; the table has the slope of each.  A slope is of the samples after
 the first third, by least squares: caches fill up first, and the broker keeps its last 100 runs.
-The exit code is 1 when a count is wrong or a descriptor is leaked.
+The exit code is 1 when a count is wrong, a descriptor is leaked, or, in half an hour at least, the
+memory of a process grows by more than it may.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from tests.e2e.targets import Target, serving
 
 INTERVAL = 1.0  #: seconds between samples
 SHORT = 2  #: seconds of each of the many runs
+GROWTH = 20.0  #: KB a minute in the last quarter of the time, above which memory grows
+JUDGED_FROM = 30.0  #: minutes; in less, what is filled only once counts as growth
 _PAGE = os.sysconf("SC_PAGE_SIZE") / 1024
 
 
@@ -126,6 +129,19 @@ class Soak:
         """The daemons that had more descriptors in the end than when they had settled."""
         return [p.name for p in self.daemons if p.settled and p.settled[-1][2] > _usual(p)]
 
+    @property
+    def growing(self) -> list[str]:
+        """The processes whose memory still grows at the end, with by how much."""
+        if self.minutes < JUDGED_FROM:
+            return []
+        late = 0.75 * self.minutes  # by then a broker's history of the long run is full
+        found = []
+        for process in (*self.daemons, *self.workers):
+            growth = slope((at, kb) for at, kb, _, _ in process.samples if at > late)
+            if growth > GROWTH:
+                found.append(f"{process.name} grows by {growth:.1f} KB a minute in the end")
+        return found
+
 
 def _usual(process: Process) -> int:
     """The most descriptors in the first half of the time: some are open only during a run."""
@@ -157,7 +173,10 @@ def main(argv: list[str]) -> int:
             print(process.row())
     for name in soak.leaks:
         print(f"{name} has leaked descriptors")
-    return 1 if soak.wrong or soak.leaks else 0
+    growing = soak.growing
+    for line in growing:
+        print(line)
+    return 1 if soak.wrong or soak.leaks or growing else 0
 
 
 if __name__ == "__main__":

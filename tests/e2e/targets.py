@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ class Target:
     ``/hang``             never answers
     ``/broken``           answers 500
     ``/drop``             closes the connection instead of answering
+    ``/reset``            breaks it, so that the client's system hears of a reset
     ``/cookie``           gives a client that has none a cookie of its own
 
     A request is counted when it has arrived, whatever becomes of it.
@@ -116,6 +118,8 @@ class _Connection(asyncio.Protocol):
             self._answer(500, "sorry\n")
         elif kind == "drop":
             self._transport.close()
+        elif kind == "reset":
+            self._reset()
         elif kind == "cookie":
             self._serve_cookie(headers)
         elif kind == "slow":
@@ -124,6 +128,12 @@ class _Connection(asyncio.Protocol):
             self._later(self._target.gate.wait())
         elif kind != "hang":
             self._answer(404, "there is no such page\n")
+
+    def _reset(self) -> None:
+        """Close without lingering: what is not sent yet is forgotten, and the peer is told so."""
+        connected = self._transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def _serve_cookie(self, headers: list[str]) -> None:
         sent = [line.partition(":")[2].strip() for line in headers if line.startswith("Cookie:")]

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import SITE, Cluster, Result, Runner, site
+from tests.e2e.durations import lasting
 from tests.e2e.stage import Process, Stage
 from tests.e2e.targets import Target
 from tests.e2e.waiting import until
@@ -252,13 +253,16 @@ def test_a_worker_that_is_stopped_for_a_while_loses_nothing(
         runner = Runner(stage, *options, "--workers", 2)
         victim = runner.process
     under_load(target)
-    pause_workers(victim.workers[:1], 3)
+    pause_workers(victim.workers[:1], lasting(3, 20))
     result = runner.wait()
     assert result.code == 0
     assert result.tests["success"] == max(agents, 1) * USERS * 400
     assert result.is_exact(target)
-    (warning,) = result.summary["warnings"]
-    assert warning.startswith("The machine did not run a worker for ")
+    assert any(
+        text.startswith("The machine did not run a worker for ")
+        for text in result.summary["warnings"]
+    )
+    assert result.warnings == []
 
 
 @pytest.mark.parametrize("policy", ["continue", "redistribute"])
@@ -276,6 +280,7 @@ def test_an_agent_that_is_stopped_for_longer_than_the_broker_waits_is_exact_when
     cluster.agents[0].signal(signal.SIGSTOP)
     cluster.broker.says(f"-{cluster.agents[0].pid}-", times=2)
     cluster.broker.says("is lost: silent for")
+    time.sleep(lasting(0, 16))  # the fault itself
     cluster.agents[0].signal(signal.SIGCONT)
     result = runner.wait()
     assert result.code == 0
@@ -292,7 +297,7 @@ def test_a_broker_that_is_stopped_for_a_while_takes_nobody_for_dead(
     options = ("test_slow", "-u", USERS, "--hits", 120, "--server-url", target.url)
     runner = cluster.start(*options)
     under_load(target)
-    stop_for([cluster.broker], 4)
+    stop_for([cluster.broker], lasting(4, 20))
     result = runner.wait()
     assert result.code == 0
     assert result.hits == target.hits == 2 * USERS * 120
@@ -517,15 +522,18 @@ def test_a_target_that_accepts_and_never_answers_does_not_hold_up_the_end(
     assert result.code == 1  # nothing was tested
 
 
-def test_a_target_that_resets_is_counted_exactly(stage: Stage, target: Target) -> None:
-    stage.write("test_drop.py", site("/drop"))
+@pytest.mark.parametrize("how", ["drop", "reset"])
+def test_a_target_that_hangs_up_is_counted_exactly(stage: Stage, target: Target, how: str) -> None:
+    """It ends the connection in order, or has its system break it, instead of answering."""
+    stage.write("test_drop.py", site(f"/{how}"))
     cluster = Cluster(stage, 2)
     result = cluster.run("test_drop", "-u", 5, "--hits", 20, "--server-url", target.url)
     assert result.code == 1
     assert result.is_exact(target)
     assert target.hits == result.tests["errors"] == 200
     (url,) = result.summary["urls"]
-    assert sum(url["status"].values()) == url["errors"] == 200
+    assert url["status"] == {"reset": 200}
+    assert url["errors"] == 200
 
 
 # -- machines --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.runners.checkup import Checkup, exit_code_of
 from tests.e2e.cluster import SITE, Cluster, Result, Runner, site
+from tests.e2e.durations import lasting
 from tests.e2e.stage import COMMANDS, Process, Stage
 from tests.e2e.targets import Target
 from tests.e2e.terminals import Terminal, terminal
@@ -49,10 +50,9 @@ def attached(stage: Stage, *run: object) -> Runner:
 
 
 def listed(stage: Stage, what: str) -> list[dict[str, Any]]:
-    """The rows of ``--list-runs`` or ``--list-agents``."""
-    rows: list[dict[str, Any]] = json.loads(said(stage, f"--list-{what}", "--output", "json").out)[
-        what
-    ]
+    """The rows of ``--list-runs``, ``--list-runs=N`` or ``--list-agents``."""
+    data = json.loads(said(stage, f"--list-{what}", "--output", "json").out)
+    rows: list[dict[str, Any]] = data[what.partition("=")[0]]
     return rows
 
 
@@ -450,7 +450,7 @@ def test_runs_that_wait_start_in_their_order_and_each_is_exact(
     stage: Stage, target: Target
 ) -> None:
     """Runs of one and of two agents on two agents; the target sees them one after the other."""
-    number = 10
+    number = lasting(10, 50)
     cluster = Cluster(stage, 2)
     first = cluster.start("test_gate", "--server-url", target.url)
     until(lambda: target.hits == 2, "a run that keeps all agents")
@@ -471,6 +471,10 @@ def test_runs_that_wait_start_in_their_order_and_each_is_exact(
     log = cluster.broker.err
     begun = [log.index(f"Run {run_id}: test_q") for run_id in runs]
     assert begun == sorted(begun)
+    latest = [row["run_id"] for row in listed(stage, "runs=3")]
+    assert len(latest) == 3
+    assert runs[-1] in latest
+    assert "is not a number" in said(stage, "--list-runs", "many", code=2).err
 
 
 def test_a_run_that_waits_says_where_it_is(stage: Stage, target: Target) -> None:

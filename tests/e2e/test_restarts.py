@@ -14,6 +14,7 @@ from loads.metrics.summary import RunView
 from loads.plan import RunPlan
 from loads.protocol import messages as m
 from tests.e2e.cluster import SITE, Cluster, Runner, site
+from tests.e2e.durations import lasting
 from tests.e2e.stage import Stage
 from tests.e2e.targets import Target
 from tests.e2e.waiting import until
@@ -55,7 +56,9 @@ def test_a_run_goes_on_through_three_restarts_of_its_broker(stage: Stage, target
     """Killed three times under load: the console ends with the target's count."""
     stage.write("test_site.py", SITE)
     cluster = Cluster(stage, 2, workers=2)
-    runner = cluster.start("test_site", "-u", USERS, "-d", 12, "--server-url", target.url)
+    runner = cluster.start(
+        "test_site", "-u", USERS, "-d", lasting(12, 30), "--server-url", target.url
+    )
     run_id = the_run(cluster)
     for times in (1, 2, 3):
         under_load(target)
