@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,37 @@ def test_a_broker_full_of_connections_that_say_nothing_still_works(
     frontend = broker.says("loads-broker is ready: ").split()[-3]
     with BrokerClient(find_access(frontend, stage.home), SystemClock()) as client:
         assert client.get(run_id).view.tally.hits == 100
+
+
+def crowd(path: str, broker: Process) -> None:
+    """Connect to a Unix socket, and say nothing, until its broker has ended."""
+    there: list[socket.socket] = []
+    try:
+        while broker.code is None:
+            one = socket.socket(socket.AF_UNIX)
+            there.append(one)
+            one.settimeout(0.1)  # of a queue that is full
+            with suppress(OSError):
+                one.connect(path)
+    finally:
+        for one in there:
+            one.close()
+
+
+def test_a_broker_that_its_own_user_has_crowded_out_goes_on_when_it_is_restarted(
+    stage: Stage, target: Target
+) -> None:
+    """On ipc, where nobody else comes, ZeroMQ ends a process that has no descriptor left."""
+    stage.write("test_slow.py", site("/slow/0.05"))
+    broker = start_limited(stage, 100, 100, "loads-broker")
+    frontend = broker.says("loads-broker is ready: ").split()[-3]
+    stage.start("agent", "loads-agent", "--workers", 1).says("Registered")
+    runner = Runner(stage, "test_slow", "-a", 1, "-u", 10, "--hits", 60, "--server-url", target.url)
+    until(lambda: target.hits >= 50, "a run under load")
+    crowd(frontend.removeprefix("ipc://"), broker)
+    assert broker.code == -signal.SIGABRT
+    stage.start("broker", "loads-broker").says(" is back in run ")
+    result = runner.wait()
+    assert result.code == 0
+    assert result.is_exact(target)
+    assert result.tests["success"] == 600
