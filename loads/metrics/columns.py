@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loads.metrics.histogram import BUCKETS, Histogram
-from loads.metrics.packing import FIELDS, MAX_OUTCOME, MOST, width_of, written_names
+from loads.metrics.packing import FIELDS, MAX_OUTCOME, MOST, names_in, width_of, written_names
 from loads.metrics.series import Phases, Series, SeriesKey
 
 Array = NDArray[np.int64]
@@ -34,7 +33,9 @@ FIELD_NAMES = [field for group in FIELDS for field in group]
 LOW, HIGH = FIELD_NAMES.index("low"), FIELD_NAMES.index("high")
 _GROUPS = ((0, len(FIELDS[0])), (len(FIELDS[0]), len(FIELD_NAMES)))
 TYPES = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
-_CACHED = 1 << 17  #: bytes of names that are remembered; of longer ones there may not be many
+_REMEMBERED = 256  #: lists of names; those that were learned first go first
+_CACHED = 1 << 17  #: bytes of one that is remembered; of longer ones there may not be many
+_known: dict[bytes, Names] = {}
 
 
 class Names:
@@ -53,7 +54,7 @@ class Names:
         """Raises ``ValueError`` or ``TypeError`` when the data is no names."""
         if type(data) is not bytes:
             raise TypeError("names are JSON in bytes")
-        return _known_names(data) if len(data) <= _CACHED else _parsed_names(data)
+        return _known.get(data) or _learned(data)
 
     def keys(self) -> Iterator[SeriesKey]:
         """What the rows are, one by one."""
@@ -62,8 +63,18 @@ class Names:
                 yield SeriesKey(kind, name, method)
 
 
-def _parsed_names(data: bytes) -> Names:
-    groups = [(kind, method, names) for kind, method, names in json.loads(data)]
+def _learned(data: bytes) -> Names:
+    text = names_in(data)
+    found = _parsed_names(text)
+    if len(text) <= _CACHED:
+        while len(_known) >= _REMEMBERED:
+            del _known[next(iter(_known))]
+        _known[data] = found
+    return found
+
+
+def _parsed_names(text: bytes) -> Names:
+    groups = [(kind, method, names) for kind, method, names in json.loads(text)]
     for kind, method, names in groups:
         if type(names) is not list or {type(kind), type(method), *map(type, names)} != {str}:
             raise ValueError("kinds, methods and lists of names are texts")
@@ -72,9 +83,6 @@ def _parsed_names(data: bytes) -> Names:
     if len({(kind, method) for kind, method, _ in groups}) != len(groups):
         raise ValueError("a kind and method is there once")
     return Names(groups)
-
-
-_known_names = lru_cache(maxsize=256)(_parsed_names)
 
 
 class Columns:

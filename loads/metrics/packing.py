@@ -8,7 +8,8 @@ A column is bytes: the first one says the width, 1, 2, 4 or 8 bytes, the numbers
 significant byte first.  Series in columns are a list of:
 
 - the names, as JSON in bytes: ``[kind, method, [name, ...]]`` for each kind and method that there
-  is.  The names in order are the rows;
+  is.  The names in order are the rows.  As there may be many that begin alike, JSON of some length
+  is compressed (zlib, RFC 1950), which takes a tenth of the bytes;
 - a column for each group of :data:`FIELDS`: a number per row for the first field of the group,
   then one for the second, and so on.  The fields of a group are numbers of a like size;
 - three columns of outcomes: how many each row has, which they are, in ascending order within
@@ -26,8 +27,10 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -40,6 +43,9 @@ FIELDS = (
 )
 MOST = (1 << 63) - 1  #: the highest number in a column
 MAX_OUTCOME = 999  #: a status has three digits (RFC 9110, section 15)
+
+SHORT = 256  #: bytes of names up to which they are not compressed
+LONG = 4 << 20  #: bytes up to which they may be: more than a thousand of the longest names
 
 #: The type codes of ``array`` by the width of an item in bytes.
 WIDTHS = {array(code).itemsize: code for code in "BHLIQ"}
@@ -77,8 +83,29 @@ def _spelled_out(series: Mapping[SeriesKey, Series]) -> Mapping[SeriesKey, Serie
 
 
 def written_names(groups: Iterable[Sequence[Any]]) -> bytes:
-    """Kinds, methods and names as JSON."""
-    return json.dumps(list(groups), ensure_ascii=False, separators=(",", ":")).encode()
+    """Kinds, methods and names as JSON, compressed where it is worth it."""
+    text = json.dumps(list(groups), ensure_ascii=False, separators=(",", ":")).encode()
+    return _compressed(text) if SHORT < len(text) <= LONG else text
+
+
+@lru_cache(maxsize=64)
+def _compressed(text: bytes) -> bytes:
+    """The same names are written again and again."""
+    return zlib.compress(text, 1)  # more effort saves little: what names share is near
+
+
+def names_in(data: bytes) -> bytes:
+    """The JSON of written names.  Raises ``ValueError`` for what is none."""
+    if data[:1] == b"[":
+        return data
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(data, LONG)
+    except zlib.error as error:
+        raise ValueError("names are JSON, compressed or not") from error
+    if not unpacking.eof or unpacking.unused_data:
+        raise ValueError("compressed names are whole, and not longer than they may be")
+    return text
 
 
 def _fields(lines: list[Series]) -> tuple[list[tuple[int, ...]], ...]:
