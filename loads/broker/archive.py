@@ -21,7 +21,7 @@ from loads.broker.actions import LookUp, Store
 from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
 from loads.errors import ExitCode, LoadsError
-from loads.ledger import LOST, Account, Delta
+from loads.ledger import LOST, Account, Delta, Entry
 from loads.metrics.history import CHUNKS, History
 from loads.metrics.summary import RunView
 from loads.protocol import messages as m
@@ -389,14 +389,23 @@ def _fill(run: Run, stored: StoredRun) -> None:
             run.ledger.expect(worker)
     for body in stored.deltas:
         delta = unpack(d.DeltaKept, body)
-        if delta.accounts:
-            accounts = {kept.source: _account(kept) for kept in delta.accounts}
-            run.ledger.begin_with(accounts, delta.tally)
-        else:
-            run.ledger.merge(delta_of(unpack(m.Report, body)))
-        run.history.add(delta.tally.elapsed, delta.tally)
+        if _is_merged(run, delta, body):
+            run.history.add(delta.tally.elapsed, delta.tally)
     run.ledger.take_news()  # consoles will ask for all of it
     run.unheard = set(run.ledger.open_sources)
+
+
+def _is_merged(run: Run, delta: d.DeltaKept, body: bytes) -> bool:
+    """Enter a delta, unless the ledger as it was saved has it already."""
+    ledger = run.ledger
+    if not delta.accounts:
+        report = unpack(m.Report, body)
+        ledger.skip(report.worker, report.sequence)  # as was done before it was stored
+        return ledger.merge(delta_of(report)) is Entry.MERGED
+    if all(kept.last <= ledger.expect(kept.source).last for kept in delta.accounts):
+        return False
+    ledger.begin_with({kept.source: _account(kept) for kept in delta.accounts}, delta.tally)
+    return True
 
 
 def delta_of(report: m.Report) -> Delta:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from loads.broker.actions import Action, Event, LookUp, Removed, StorageFailed, StorageWorks
 from loads.broker.archive import answer
-from loads.broker.clerk import Done, Work, clerk_for
+from loads.broker.clerk import Clerk, Done, Work, clerk_for
 from loads.broker.core import Core
 from loads.clock import Clock
 from loads.errors import ExitCode, StorageError
@@ -50,17 +50,21 @@ class Keeper:
         clock: Clock,
         max_size: int | None = None,
         max_age: float | None = None,
+        compact_at: int = COMPACT_AT,
+        clerk: Clerk | None = None,
     ) -> None:
         """Ended runs are removed when all runs take over ``max_size`` bytes, or when they ended
-        ``max_age`` seconds ago.
+        ``max_age`` seconds ago.  The deltas of a run make way for a snapshot when they have
+        ``compact_at`` bytes.
         """
         self.given = 0  #: how often something was to be kept
         self.kept = 0  #: up to which of those all is safe, or was given up
         self._storage = storage
-        self._clerk = clerk_for(storage)
+        self._clerk = clerk or clerk_for(storage)
         self._clock = clock
         self._max_size = max_size
         self._max_age = max_age
+        self._compact_at = compact_at
         self._jobs: dict[int, _Job] = {}
         self._unwritten: deque[Sequence[Record]] = deque()
         self._missed: list[Record] | None = None  #: while all is written again
@@ -85,7 +89,7 @@ class Keeper:
         for run in going:
             run_id, size = run.heading.run_id, sum(map(len, run.parts.values()))
             self._growth[run_id] = sum(map(len, run.deltas))
-            self._enough[run_id] = max(COMPACT_AT, 2 * size)
+            self._enough[run_id] = max(self._compact_at, 2 * size)
         return core.restore(going, ended, self._clock.monotonic())
 
     # -- writing ---------------------------------------------------------------------------------
@@ -103,13 +107,13 @@ class Keeper:
             snapshot = core.compact(run_id)
             self._write(snapshot)
             size = sum(len(part.body) for part in snapshot if isinstance(part, SavePart))
-            self._growth[run_id], self._enough[run_id] = 0, max(COMPACT_AT, 2 * size)
+            self._growth[run_id], self._enough[run_id] = 0, max(self._compact_at, 2 * size)
         return self.look()
 
-    def _write(self, records: Sequence[Record]) -> None:
+    def _write(self, records: Sequence[Record], *then: Event) -> None:
         self.given += 1
         self._unwritten.append(records)
-        self._give(self._write_all, self._note(self.given), self._fail)
+        self._give(self._write_all, self._note(self.given, then), self._fail)
 
     def _write_all(self, storage: Storage) -> None:
         """Write what has come together meanwhile; another job may find that nothing is left."""
@@ -119,10 +123,10 @@ class Keeper:
         if records:
             storage.write(records)
 
-    def _note(self, number: int) -> Callable[[Any], list[Event]]:
+    def _note(self, number: int, events: Sequence[Event]) -> Callable[[Any], list[Event]]:
         def then(_: Any) -> list[Event]:
             self.kept = max(self.kept, number)
-            return []
+            return list(events)
 
         return then
 
@@ -141,7 +145,7 @@ class Keeper:
         return [
             run_id
             for run_id, grown in self._growth.items()
-            if grown >= self._enough.get(run_id, COMPACT_AT)
+            if grown >= self._enough.get(run_id, self._compact_at)
         ]
 
     def _give(
@@ -236,10 +240,11 @@ class Keeper:
         missed, self._missed, self._failure = self._missed, None, ""
         self._growth = {}
         log.info("All runs are stored again in %s", self._storage.describe())
-        if missed:
-            self._full(missed)
-            self._write(missed)
-        return [StorageWorks()]
+        if not missed:
+            return [StorageWorks()]
+        self._full(missed)
+        self._write(missed, StorageWorks())
+        return []
 
     def _tidy(self, core: Core) -> None:
         self._growth = {run_id: n for run_id, n in self._growth.items() if run_id in core.runs}

@@ -21,32 +21,10 @@ from loads.broker.keeper import (
 from loads.clock import FakeClock
 from loads.errors import StorageError
 from loads.storage.base import AddDelta, SavePart, SaveRun
-from loads.storage.memory import MemoryStorage
 from tests.e2e.waiting import PATIENCE as PATIENCE_OF_TESTS
 from tests.e2e.waiting import until
 from tests.unit.broker.scene import Scene, report
-
-
-class Unreliable(MemoryStorage):
-    """A storage that can be out of order, and counts what is tried."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_broken = False
-        self.writes = 0
-
-    def write(self, records):
-        self.writes += 1
-        self._work()
-        super().write(records)
-
-    def run(self, run_id):
-        self._work()
-        return super().run(run_id)
-
-    def _work(self):
-        if self.is_broken:
-            raise StorageError("The disk is full.")
+from tests.unit.broker.unreliable import Unreliable
 
 
 class Kept(Scene):

@@ -33,7 +33,7 @@ from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
 from loads.protocol.dialogue import State
 from loads.protocol.roles import Role, Who
-from loads.storage.base import ForgetRun, SavePart, SaveRun
+from loads.storage.base import AddDelta, ForgetRun, SavePart, SaveRun
 from loads.storage.memory import MemoryStorage
 from tests.unit.broker.scene import (
     CLIENT,
@@ -617,6 +617,42 @@ def test_what_was_gathered_before_a_snapshot_is_not_counted_again_after_it():
     run = scene.core.runs["r1"]
     assert run.ledger.total.hits == 8
     assert numbers(run.history) == dict.fromkeys(hits(1).series, 8)
+
+
+def test_what_a_snapshot_has_already_is_not_read_again():
+    """Whatever the order in which it was written: older brokers wrote it after the snapshot."""
+    for gathered_from in (4, 50):
+        scene = Scene(gathered_from=gathered_from)
+        scene.runs("a", "b")
+        scene.says("a", report("a/0", 1, 3))
+        scene.says("b", report("b/0", 1, 5))
+        scene.now += 0.25
+        scene.feed(Tick())
+        deltas = scene.storage.run("r1").deltas
+        scene.storage.write(scene.core.compact("r1"))
+        scene.storage.write([AddDelta("r1", body) for body in deltas])
+        scene.restarts()
+        run = scene.core.runs["r1"]
+        assert run.ledger.total.hits == 8
+        assert numbers(run.history) == dict.fromkeys(hits(1).series, 8)
+
+
+def test_what_was_reported_after_a_gap_is_read_again():
+    """What the storage missed is missing, and what came after that is not."""
+    scene = Scene()
+    scene.runs("a")
+    kept = scene.storage
+    scene.storage = type(kept)()
+    scene.says("a", report("a/0", 1, 3))
+    scene.storage = kept
+    scene.restarts()
+    scene.registers("a", "r1")
+    scene.says("a", ready("a"), report("a/0", 2, 4))
+    for _ in range(2):
+        scene.restarts()
+        account = scene.core.runs["r1"].ledger.accounts["a/0"]
+        assert (account.hits, account.last, account.missing) == (4, 2, 1)
+        assert scene.core.runs["r1"].ledger.total.hits == 4
 
 
 def test_what_was_gathered_and_not_stored_is_asked_for_again():
