@@ -22,7 +22,7 @@ from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
 from loads.errors import ExitCode, LoadsError
 from loads.ledger import LOST, Account, Delta, Entry
-from loads.metrics.history import CHUNKS, History
+from loads.metrics.history import CHUNKS
 from loads.metrics.summary import RunView
 from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
@@ -35,7 +35,6 @@ from loads.storage.base import (
     StoredRun,
 )
 
-STORED_AFTER = 60.0  #: seconds after which a storage has written something, or said that it cannot
 _UPDATES = 10  #: bits for the number of updates that may be published in a millisecond
 
 
@@ -44,7 +43,6 @@ class Archive:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._is_failing = False
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -81,7 +79,7 @@ class Archive:
         """A run has ended: nothing about it will change."""
         run.is_sealed = True
         self._list(head)
-        for part in _final_parts(run):
+        for part in final_parts(run):
             self._store(part)
         self._store(DropDeltas(run.run_id))
 
@@ -131,45 +129,27 @@ class Archive:
             if run.saved is None:
                 continue
             records.append(_save(run.saved))
-            records.append(SavePart(run.run_id, d.BUNDLE, run.bundle))
-            records += _final_parts(run) if run.is_sealed else _whole(run)
+            if run.is_sealed:
+                records += final_parts(run)
+            else:
+                records.append(SavePart(run.run_id, d.BUNDLE, run.bundle))
+                records += _whole(run)
             if not run.is_light:
-                records += _history(run, range(CHUNKS))
+                records += history_parts(run)
             records.append(DropDeltas(run.run_id))
         return records
 
     def warn(self, text: str) -> None:
         """Have the runs that go on say that they are not being stored."""
-        self._is_failing = True
         for run in self._book.runs.values():
             if run.state != "ended":
                 run.notes.add(text)
 
     def reassure(self) -> None:
         """All is stored again."""
-        self._is_failing = False
         for run in self._book.runs.values():
             if run.state != "ended":
                 run.notes.clear()
-
-    def lighten(self) -> None:
-        """Leave the history of runs that have ended to the storage, where it is by now.
-
-        It may be larger than all else that is known of them.
-        """
-        if self._is_failing:
-            return
-        for run in self._book.runs.values():
-            if run.is_sealed and not run.is_light and self._book.wall - run.ended >= STORED_AFTER:
-                run.history, run.is_light = History(), True
-
-    def forget(self, run_ids: Iterable[str]) -> None:
-        """Runs were removed from the storage, to make room."""
-        for run_id in run_ids:
-            self._book.ended.pop(run_id, None)
-            run = self._book.runs.get(run_id)
-            if run is not None and run.is_sealed:
-                del self._book.runs[run_id]
 
     # -- restoring -------------------------------------------------------------------------------
 
@@ -325,6 +305,11 @@ def _save(head: d.Head) -> SaveRun:
     return SaveRun(head.run_id, head.submitted, ended, pack(head))
 
 
+def heading_of(head: d.Head) -> Heading:
+    """A head as a storage has it."""
+    return Heading(**vars(_save(head)))
+
+
 def _whole(run: Run) -> list[Record]:
     """All numbers of a run that goes on, in place of its deltas, also of those to come."""
     run.ledger.take_unsaved()
@@ -333,6 +318,11 @@ def _whole(run: Run) -> list[Record]:
         *_history(run, run.history.take_changed()),
         DropDeltas(run.run_id),
     ]
+
+
+def history_parts(run: Run) -> list[SavePart]:
+    """All of a run's history."""
+    return _history(run, range(CHUNKS))
 
 
 def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:
@@ -345,8 +335,8 @@ def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:
     return parts
 
 
-def _final_parts(run: Run) -> list[SavePart]:
-    """All parts of a run that has ended."""
+def final_parts(run: Run) -> list[SavePart]:
+    """All parts of a run that has ended, but of its history only what has changed."""
     return [
         SavePart(run.run_id, d.BUNDLE, b""),
         SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=False))),

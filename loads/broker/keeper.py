@@ -12,7 +12,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from loads.broker.actions import Action, Event, LookUp, Removed, StorageFailed, StorageWorks
+from loads.broker.actions import (
+    Action,
+    Event,
+    LookUp,
+    Removed,
+    StorageFailed,
+    StorageWorks,
+    Stored,
+)
 from loads.broker.archive import answer
 from loads.broker.clerk import Clerk, Done, Work, clerk_for
 from loads.broker.core import Core
@@ -20,7 +28,7 @@ from loads.clock import Clock
 from loads.errors import ExitCode, StorageError
 from loads.protocol.limits import clipped
 from loads.protocol.messages import Refused, Reply
-from loads.storage.base import AddDelta, DropDeltas, Record, SavePart, Storage, trim
+from loads.storage.base import AddDelta, DropDeltas, Record, SavePart, SaveRun, Storage, trim
 
 PATIENCE = 3.0  #: seconds that a storage may take for anything
 RETRY_PATIENCE = 60.0  #: seconds that it may take to catch up
@@ -113,7 +121,8 @@ class Keeper:
     def _write(self, records: Sequence[Record], *then: Event) -> None:
         self.given += 1
         self._unwritten.append(records)
-        self._give(self._write_all, self._note(self.given, then), self._fail)
+        events = (*then, *_ended_in(records))
+        self._give(self._write_all, self._note(self.given, events), self._fail)
 
     def _write_all(self, storage: Storage) -> None:
         """Write what has come together meanwhile; another job may find that nothing is left."""
@@ -222,10 +231,11 @@ class Keeper:
 
     def _retry(self, core: Core) -> None:
         records = core.everything()
+        ended = _ended_in(records)
         self._missed = []  # from here on
         self._give(
             lambda storage: storage.write(records),
-            self._recover,
+            lambda _: self._recover(ended),
             self._fail_again,
             RETRY_PATIENCE,
         )
@@ -236,15 +246,15 @@ class Keeper:
         self._retry_at = self._clock.monotonic() + RETRY
         return []
 
-    def _recover(self, _: Any) -> list[Event]:
+    def _recover(self, ended: list[Event]) -> list[Event]:
         missed, self._missed, self._failure = self._missed, None, ""
         self._growth = {}
         log.info("All runs are stored again in %s", self._storage.describe())
         if not missed:
-            return [StorageWorks()]
+            return [StorageWorks(), *ended]
         self._full(missed)
         self._write(missed, StorageWorks())
-        return []
+        return ended
 
     def _tidy(self, core: Core) -> None:
         self._growth = {run_id: n for run_id, n in self._growth.items() if run_id in core.runs}
@@ -296,6 +306,12 @@ def _unread(asked: LookUp, reason: str) -> Refused:
         clipped(f"Run {asked.run_id} cannot be looked up: {reason}"),
         "Runs that go on, and those that ended last, can be; the broker goes on trying.",
     )
+
+
+def _ended_in(records: Sequence[Record]) -> list[Event]:
+    """What to say when all of these are written."""
+    ended = [r.run_id for r in records if isinstance(r, SaveRun) and r.ended is not None]
+    return [Stored(tuple(ended))] if ended else []
 
 
 def _runs(number: int) -> str:

@@ -125,9 +125,9 @@ class Run:
     whose numbers changed since they were told, those that wait longest
     first.  ``history`` is how it went until then.
 
-    ``saved`` is what is stored of it, which is all of it once it ``is_sealed``; some time later its
-    history is only there, and not here, and it ``is_light``.  It ``must_save``
-    what nobody may be told before.
+    ``saved`` is what is to be stored of it, which is all of it once it ``is_sealed``; when that
+    ``is_stored`` indeed, its history is only there, and not here, and it ``is_light``.  It
+    ``must_save`` what nobody may be told before.
 
     A run may be ``aborted`` because of a loss.  ``remarks`` are what else whoever reads the result
     should know, ``notes`` what holds only for now; it is ``stalled`` while nothing ends.
@@ -170,6 +170,7 @@ class Run:
     notes: set[str] = field(default_factory=set)
     saved: Head | None = None
     is_sealed: bool = False
+    is_stored: bool = False
     is_light: bool = False
     awaited: dict[str, float] = field(default_factory=dict)
     unheard: set[str] = field(default_factory=set)

@@ -21,7 +21,6 @@ from loads.broker.actions import (
     ToAgent,
     ToClient,
 )
-from loads.broker.archive import STORED_AFTER
 from loads.broker.book import AHEAD
 from loads.broker.state import Run
 from loads.ledger import Ledger
@@ -872,9 +871,6 @@ def ended_run(scene: Scene) -> Run:
 def test_the_history_of_a_run_that_has_ended_is_left_to_the_storage():
     scene = Scene()
     run = ended_run(scene)
-    scene.passes(STORED_AFTER - 1)
-    assert numbers(run.history) == dict.fromkeys(hits(1).series, 3)
-    scene.passes(2)
     assert numbers(run.history) == {}
     scene.storage.write(scene.core.everything())
     stored = scene.storage.run("r1")
@@ -883,13 +879,12 @@ def test_the_history_of_a_run_that_has_ended_is_left_to_the_storage():
 
 def test_but_not_while_that_fails():
     scene = Scene()
-    run = ended_run(scene)
     scene.feed(StorageFailed("The disk is full."))
-    scene.passes(2 * STORED_AFTER)
+    run = ended_run(scene)
+    scene.passes(60)
     scene.storage = MemoryStorage()
     scene.storage.write(scene.core.everything())
     stored = scene.storage.run("r1")
     assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
     scene.feed(StorageWorks())
-    scene.passes(1)
     assert numbers(run.history) == {}

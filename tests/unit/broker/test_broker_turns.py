@@ -8,49 +8,29 @@ from hypothesis import strategies as st
 
 from loads.broker.actions import Action, FromAgent, FromClient, ToAgent
 from loads.broker.clerk import Clerk
-from loads.broker.core import Core, Settings
-from loads.broker.keeper import RETRY, Keeper
+from loads.broker.keeper import RETRY
 from loads.broker.state import Run
-from loads.broker.turns import Turns
-from loads.clock import FakeClock
 from loads.protocol import messages as m
 from tests.unit.broker.scene import plan, ready, register, report, submit
-from tests.unit.broker.unreliable import Slow, Unreliable
+from tests.unit.broker.unreliable import Broker, Slow
 from tests.unit.strategies import quick
 
 WORKERS = ("a/0", "a/1", "b/0", "b/1")
 COMPACTED_AT = 1_000  #: bytes, which is every few deltas
 
 
-class Unguarded:
-    """A bug in the core fails the test."""
-
-    def handle(self, core, event, now):
-        return core.handle(event, now)
-
-
-class Broker:
-    """A broker without sockets, whose storage fails, and two agents that come back to it.
+class Counted(Broker):
+    """A broker whose storage fails, and two agents that come back to it.
 
     The report of each worker with number n has n hits, so that none stands in for another.
     """
 
     def __init__(self, gathered_from: int, clerk: type[Clerk]) -> None:
-        self.clock = FakeClock(1000.0)
-        self.storage = Unreliable()
-        self.clerk = clerk(self.storage)
-        self.settings = Settings(
-            epoch=self.clock.wall() - self.clock.monotonic(),
-            agent_timeout=1e6,
-            return_timeout=1e6,
-            stall=1e6,
-            gathered_from=gathered_from,
-        )
+        super().__init__(clerk, COMPACTED_AT, gathered_from=gathered_from)
         self.said = dict.fromkeys(WORKERS, 0)  # the number of the last report
         self.acknowledged = dict.fromkeys(WORKERS, 0)
         self.lost: dict[str, set[int]] = {worker: set() for worker in WORKERS}
         self.attempt = 0
-        self.begin()
         self.agents_come()
         self.hears(FromClient(b"client", submit(plan(2, hits=(1000,))), "r1"))
         self.works(100)
@@ -58,13 +38,6 @@ class Broker:
             self.hears(FromAgent(name.encode(), ready(name)))
         self.passes(0.1)
         self.works(100)
-
-    def begin(self) -> None:
-        self.clerk = type(self.clerk)(self.storage)
-        self.keeper = Keeper(self.storage, self.clock, compact_at=COMPACTED_AT, clerk=self.clerk)
-        self.core = Core(self.settings)
-        self.turns = Turns(self.core, self.keeper, self.clock, Unguarded(), self.do)
-        self.turns.flush()
 
     @property
     def run(self) -> Run:
@@ -74,10 +47,6 @@ class Broker:
         if isinstance(action, ToAgent) and isinstance(action.message, m.Acknowledge):
             worker, sequence = action.message.worker, action.message.sequence
             self.acknowledged[worker] = max(self.acknowledged[worker], sequence)
-
-    def hears(self, event) -> None:
-        self.turns.handle(event)
-        self.turns.flush()
 
     def agents_come(self) -> None:
         self.attempt += 1
@@ -101,21 +70,6 @@ class Broker:
 
     def say(self, worker: str, number: int) -> None:
         self.turns.handle(FromAgent(worker[0].encode(), report(worker, number, number)))
-
-    def passes(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.turns.tick()
-
-    def breaks(self) -> None:
-        self.storage.is_broken = True
-
-    def is_repaired(self) -> None:
-        self.storage.is_broken = False
-
-    def works(self, most: int) -> None:
-        if isinstance(self.clerk, Slow):
-            self.clerk.works(most)
-            self.turns.look()
 
     def restarts(self) -> None:
         """The broker is killed; agents come back to the next, and say what they still have."""
@@ -178,7 +132,7 @@ IN_ONE_TURN = [
 def test_what_is_acknowledged_is_counted_once(gathered_from, clerk, story):
     """However reports, ticks, failures, recoveries and restarts follow each other."""
     note("\n".join(map(str, story)))
-    broker = Broker(gathered_from, clerk)
+    broker = Counted(gathered_from, clerk)
     for step in story:
         broker.play(*step)
         broker.check()
@@ -194,7 +148,7 @@ def test_what_is_acknowledged_is_counted_once(gathered_from, clerk, story):
 
 
 def test_what_was_decided_in_the_turn_of_a_recovery_is_not_stored_beside_all_that_is_known():
-    broker = Broker(0, Clerk)
+    broker = Counted(0, Clerk)
     for step in IN_ONE_TURN[:-1]:
         broker.play(*step)
     assert broker.acknowledged == {"a/0": 2, "a/1": 0, "b/0": 1, "b/1": 0}
@@ -202,7 +156,7 @@ def test_what_was_decided_in_the_turn_of_a_recovery_is_not_stored_beside_all_tha
 
 
 def test_the_storage_works_when_it_has_what_came_while_it_was_told_everything():
-    broker = Broker(50, Slow)
+    broker = Counted(50, Slow)
     for step in [("breaks",), ("reports", "a/0"), ("works", 100), ("is_repaired",)]:
         broker.play(*step)
     broker.passes(RETRY)

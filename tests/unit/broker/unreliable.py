@@ -1,10 +1,15 @@
-"""Storages that fail and hang when a test says so."""
+"""Storages that fail and hang when a test says so, and a broker that has one."""
 
 from __future__ import annotations
 
 from collections import deque
 
+from loads.broker.actions import Action
 from loads.broker.clerk import Clerk, Work
+from loads.broker.core import Core, Settings
+from loads.broker.keeper import COMPACT_AT, Keeper
+from loads.broker.turns import Turns
+from loads.clock import FakeClock
 from loads.errors import StorageError
 from loads.storage.memory import MemoryStorage
 
@@ -55,3 +60,62 @@ class Slow(Clerk):
     def drop(self) -> None:
         while len(self._given) > 1:  # the first is under way
             self._given.pop()
+
+
+class Unguarded:
+    """A bug in the core fails the test."""
+
+    def handle(self, core, event, now):
+        return core.handle(event, now)
+
+
+class Broker:
+    """A broker without sockets: what it does is kept in ``done``."""
+
+    def __init__(
+        self, clerk: type[Clerk] = Clerk, compact_at: int = COMPACT_AT, **settings
+    ) -> None:
+        self.clock = FakeClock(1000.0)
+        self.storage = Unreliable()
+        self.done: list[Action] = []
+        epoch = self.clock.wall() - self.clock.monotonic()
+        never = dict.fromkeys(("agent_timeout", "return_timeout", "stall"), 1e6)
+        self._settings = Settings(**{"epoch": epoch, **never, **settings})
+        self._compact_at = compact_at
+        self.clerk = clerk(self.storage)
+        self.begin()
+
+    def begin(self) -> None:
+        """Another takes over the storage."""
+        self.clerk = type(self.clerk)(self.storage)
+        self.keeper = Keeper(
+            self.storage, self.clock, compact_at=self._compact_at, clerk=self.clerk
+        )
+        self.core = Core(self._settings)
+        self.turns = Turns(self.core, self.keeper, self.clock, Unguarded(), self.do)
+        self.turns.flush()
+
+    def do(self, action: Action) -> None:
+        self.done.append(action)
+
+    def hears(self, *events) -> None:
+        """In one turn."""
+        for event in events:
+            self.turns.handle(event)
+        self.turns.flush()
+
+    def passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.turns.tick()
+
+    def breaks(self) -> None:
+        self.storage.is_broken = True
+
+    def is_repaired(self) -> None:
+        self.storage.is_broken = False
+
+    def works(self, most: int = 100) -> None:
+        """A slow storage does what it was given."""
+        if isinstance(self.clerk, Slow):
+            self.clerk.works(most)
+            self.turns.look()
