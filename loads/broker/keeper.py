@@ -212,9 +212,10 @@ class Keeper:
             job = self._jobs[min(self._jobs)]
             if self._silence > job.patience:
                 return events + self._give_up(job)
-        elif self._failure:
-            if now >= self._retry_at and not self._clerk.is_busy:
-                self._retry(core)
+        elif self._failure and self._clerk.is_busy:
+            pass  # with what it was told before
+        elif self._failure and now >= self._retry_at:
+            self._retry(core)
         elif now >= self._tidy_at:
             self._tidy_at = now + TIDY
             self._tidy(core)
@@ -263,7 +264,7 @@ class Keeper:
         self._give(
             lambda storage: trim(storage, oldest, self._max_size, AT_ONCE),
             self._removed,
-            self._fail,
+            self._not_removed if self._failure else self._fail,
         )
 
     def _removed(self, run_ids: Any) -> list[Event]:
@@ -272,7 +273,13 @@ class Keeper:
         if len(run_ids) == AT_ONCE:
             self._tidy_at = 0.0
         log.info("Removed %s that had ended, to make room", _runs(len(run_ids)))
+        self._retry_at = 0.0
         return [Removed(tuple(run_ids))]
+
+    def _not_removed(self, error: Exception) -> list[Event]:
+        """It may take room to make room; there is another attempt in a minute."""
+        log.debug("Nothing was removed: %s", error)
+        return []
 
     # -- reading ---------------------------------------------------------------------------------
 

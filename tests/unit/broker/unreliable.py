@@ -11,6 +11,7 @@ from loads.broker.keeper import COMPACT_AT, Keeper
 from loads.broker.turns import Turns
 from loads.clock import FakeClock
 from loads.errors import StorageError
+from loads.storage.base import ForgetRun
 from loads.storage.memory import MemoryStorage
 
 
@@ -20,11 +21,14 @@ class Unreliable(MemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self.is_broken = False
+        self.is_full = False  # so that nothing but room can be made
         self.writes = 0
 
     def write(self, records):
         self.writes += 1
         self._work()
+        if self.is_full and not all(isinstance(record, ForgetRun) for record in records):
+            raise StorageError("The disk is full.")
         super().write(records)
 
     def run(self, run_id):
