@@ -249,6 +249,8 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         part.handed_over,
         part.awaited_until + epoch if part.awaited_until else 0.0,
         part.key,
+        part.cores,
+        part.version,
     )
     return part.kept
 
@@ -275,6 +277,8 @@ def _part(kept: d.PartKept, epoch: float) -> Part:
         handed_over=kept.handed_over,
         awaited_until=kept.awaited_until - epoch if kept.awaited_until else 0.0,
         key=kept.key,
+        cores=kept.cores,
+        version=kept.version,
     )
 
 

@@ -88,7 +88,8 @@ class Part:
     agent that has finished but may be asked to take over from others is ``waiting``.
     ``handed_over`` tells that others were given what was left to do here; whoever comes back to
     such a part only has something to report.  Until ``awaited_until`` a lost agent may come back
-    with all that it did.  Only who has the ``key`` of that name is its agent.
+    with all that it did.  Only who has the ``key`` of that name is its agent.  ``host``, ``cores``
+    and ``version`` are those of the agent when it was chosen.
     ``told`` is the state that the last update gave, ``kept`` what was stored last.
     """
 
@@ -102,6 +103,8 @@ class Part:
     handed_over: bool = False
     awaited_until: float = 0.0
     key: str = ""
+    cores: int = 0
+    version: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -313,4 +316,6 @@ class Run:
             state=part.state,
             hits=sum(account.hits for account in accounts),
             unknown=sum(known) if len(known) == len(bounds) else None,
+            cores=part.cores,
+            version=part.version,
         )

@@ -411,6 +411,39 @@ def test_a_run_that_has_ended_is_answered_from_the_storage():
     assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
 
 
+def test_the_agents_of_a_run_are_stored_with_it():
+    """What a list said of them while they were there."""
+    scene = Scene()
+    scene.says("a", replace(register("a"), cores=8, version="2.1"))
+    scene.runs("a")
+    for _ in range(2):
+        (agent,) = scene.core.runs["r1"].view(hits(0)).agents
+        assert (agent.host, agent.workers, agent.cores, agent.version) == ("a.example", 2, 8, "2.1")
+        scene.restarts()
+        scene.says("a", replace(register("a", "r1", attempt=2), cores=8, version="2.1"))
+    scene.says("a", ready("a"))
+    scene.ends("a")
+    scene.restarts()
+    assert "r1" not in scene.core.runs
+    (answer,) = scene.asks(m.GetRun(1, "r1"))
+    (agent,) = answer.message.view.agents
+    assert (agent.host, agent.workers, agent.cores, agent.version) == ("a.example", 2, 8, "2.1")
+    (kept,) = unpack(d.Head, scene.storage.run("r1").heading.head).parts
+    assert (kept.host, len(kept.workers), kept.cores, kept.version) == ("a.example", 2, 8, "2.1")
+
+
+def test_what_an_older_broker_has_stored_says_less_of_agents():
+    scene = Scene()
+    scene.runs("a")
+    head = msgpack.unpackb(scene.storage.run("r1").heading.head)
+    for part in head["parts"]:
+        del part["cores"], part["version"]
+    scene.storage.write([SaveRun("r1", 1.0, None, msgpack.packb(head))])
+    scene.restarts()
+    (agent,) = scene.core.runs["r1"].view(hits(0)).agents
+    assert (agent.host, agent.cores, agent.version) == ("a.example", 0, "")
+
+
 def test_lists_and_prefixes_know_runs_that_are_in_the_storage_only():
     scene = Scene(epoch=5000.0)
     for run_id in ("r1", "r2"):
