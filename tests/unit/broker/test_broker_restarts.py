@@ -687,6 +687,27 @@ def test_what_was_reported_after_a_gap_is_read_again():
         assert scene.core.runs["r1"].ledger.total.hits == 4
 
 
+@pytest.mark.parametrize("gathered_from", [0, 50])
+def test_what_an_agent_did_out_of_reach_is_of_the_seconds_in_which_it_did_it(gathered_from):
+    """In the history of each series, also after a restart."""
+    scene = Scene(orphan_timeout=60.0, gathered_from=gathered_from)
+    scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 2))
+    scene.passes(25, "b")
+    tally = hits(25 * 4)
+    for number in range(1, 26):
+        tally.timeline.add(number, Second(4))
+    tally.elapsed = 25.5
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"), m.Report("r1", "a/0", 2, tally))
+    scene.passes(1, "a", "b")
+    for _ in range(2):
+        history = scene.core.runs["r1"].history
+        slots = {second: slot.count for _, second, slot in history.rows()}
+        assert slots == {0: 2, **dict.fromkeys(range(1, 26), 4)}
+        scene.restarts()
+
+
 def test_what_was_gathered_and_not_stored_is_asked_for_again():
     scene = Scene(gathered_from=4)
     scene.runs("a", "b")
