@@ -68,7 +68,8 @@ class Archive:
                 self._seal(run, head)
             elif before is None or (run.started and not before.started):  # then all agents have it
                 self._store(SavePart(run.run_id, d.BUNDLE, run.bundle))
-            elif _lost(head) != _lost(before):  # no delta tells of that
+            elif run.gave_up or _lost(head) != _lost(before):  # no delta tells of that
+                run.gave_up = False
                 for record in _whole(run):
                     self._store(record)
 

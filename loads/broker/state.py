@@ -130,7 +130,7 @@ class Run:
 
     ``saved`` is what is to be stored of it, which is all of it once it ``is_sealed``; when that
     ``is_stored`` indeed, its history is only there, and not here, and it ``is_light``.  It
-    ``must_save`` what nobody may be told before.
+    ``must_save`` what nobody may be told before.  That it ``gave_up`` workers is not in it yet.
 
     A run may be ``aborted`` because of a loss.  ``remarks`` are what else whoever reads the result
     should know, ``notes`` what holds only for now; it is ``stalled`` while nothing ends.
@@ -185,6 +185,7 @@ class Run:
     submitted_by: str = ""
     submission: str = ""
     must_save: bool = False
+    gave_up: bool = False
     gathers: bool = False
     owed: dict[str, str] = field(default_factory=dict)
 
@@ -198,6 +199,7 @@ class Run:
         part.state = state
         self.must_save = self.must_save or state == LOST
         for worker in part.all_workers:
+            self.gave_up = self.gave_up or not self.ledger.accounts[worker].ended
             self.ledger.give_up(worker, reason)
 
     def reopen(self, part: Part) -> None:

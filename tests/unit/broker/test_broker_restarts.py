@@ -195,6 +195,20 @@ def test_an_agent_that_was_released_just_before_is_not_lost(comes_back):
     assert scene.core.runs["r1"].status == "finished"
 
 
+def test_workers_that_never_said_how_they_ended_are_lost_after_a_restart_too():
+    scene = Scene()
+    scene.runs("a", "b")
+    scene.says("a", m.Finished("r1"))
+    scene.passes(0.25, "b")
+    scene.restarts()
+    scene.registers("b", "r1")
+    scene.says("b", ready("b"))
+    scene.ends("b")
+    run = scene.core.runs["r1"]
+    assert run.status == "incomplete"
+    assert "a/0 never reported how it ended" in run.view(hits(0)).warnings[0]
+
+
 def test_an_agent_that_has_forgotten_its_run_is_lost():
     scene = Scene()
     scene.runs("a")
