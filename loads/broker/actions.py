@@ -85,6 +85,13 @@ class StorageWorks:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """Runs that have ended are in the storage, with all that belongs to them."""
+
+    run_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Removed:
     """Runs that have ended were removed from the storage, to make room."""
 
@@ -100,6 +107,7 @@ Event = (
     | Tick
     | StorageFailed
     | StorageWorks
+    | Stored
     | Removed
 )
 

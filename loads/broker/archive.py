@@ -21,8 +21,8 @@ from loads.broker.actions import LookUp, Store
 from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
 from loads.errors import ExitCode, LoadsError
-from loads.ledger import LOST, Account, Delta
-from loads.metrics.history import CHUNKS, History
+from loads.ledger import LOST, Account, Delta, Entry
+from loads.metrics.history import CHUNKS
 from loads.metrics.summary import RunView
 from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
@@ -35,7 +35,6 @@ from loads.storage.base import (
     StoredRun,
 )
 
-STORED_AFTER = 60.0  #: seconds after which a storage has written something, or said that it cannot
 _UPDATES = 10  #: bits for the number of updates that may be published in a millisecond
 
 
@@ -44,7 +43,6 @@ class Archive:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._is_failing = False
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -70,7 +68,8 @@ class Archive:
                 self._seal(run, head)
             elif before is None or (run.started and not before.started):  # then all agents have it
                 self._store(SavePart(run.run_id, d.BUNDLE, run.bundle))
-            elif _lost(head) != _lost(before):  # no delta tells of that
+            elif run.gave_up or _lost(head) != _lost(before):  # no delta tells of that
+                run.gave_up = False
                 for record in _whole(run):
                     self._store(record)
 
@@ -81,7 +80,7 @@ class Archive:
         """A run has ended: nothing about it will change."""
         run.is_sealed = True
         self._list(head)
-        for part in _final_parts(run):
+        for part in final_parts(run):
             self._store(part)
         self._store(DropDeltas(run.run_id))
 
@@ -131,45 +130,27 @@ class Archive:
             if run.saved is None:
                 continue
             records.append(_save(run.saved))
-            records.append(SavePart(run.run_id, d.BUNDLE, run.bundle))
-            records += _final_parts(run) if run.is_sealed else _whole(run)
+            if run.is_sealed:
+                records += final_parts(run)
+            else:
+                records.append(SavePart(run.run_id, d.BUNDLE, run.bundle))
+                records += _whole(run)
             if not run.is_light:
-                records += _history(run, range(CHUNKS))
+                records += history_parts(run)
             records.append(DropDeltas(run.run_id))
         return records
 
     def warn(self, text: str) -> None:
         """Have the runs that go on say that they are not being stored."""
-        self._is_failing = True
         for run in self._book.runs.values():
             if run.state != "ended":
                 run.notes.add(text)
 
     def reassure(self) -> None:
         """All is stored again."""
-        self._is_failing = False
         for run in self._book.runs.values():
             if run.state != "ended":
                 run.notes.clear()
-
-    def lighten(self) -> None:
-        """Leave the history of runs that have ended to the storage, where it is by now.
-
-        It may be larger than all else that is known of them.
-        """
-        if self._is_failing:
-            return
-        for run in self._book.runs.values():
-            if run.is_sealed and not run.is_light and self._book.wall - run.ended >= STORED_AFTER:
-                run.history, run.is_light = History(), True
-
-    def forget(self, run_ids: Iterable[str]) -> None:
-        """Runs were removed from the storage, to make room."""
-        for run_id in run_ids:
-            self._book.ended.pop(run_id, None)
-            run = self._book.runs.get(run_id)
-            if run is not None and run.is_sealed:
-                del self._book.runs[run_id]
 
     # -- restoring -------------------------------------------------------------------------------
 
@@ -269,6 +250,8 @@ def _part_kept(part: Part, epoch: float) -> d.PartKept:
         part.handed_over,
         part.awaited_until + epoch if part.awaited_until else 0.0,
         part.key,
+        part.cores,
+        part.version,
     )
     return part.kept
 
@@ -295,6 +278,8 @@ def _part(kept: d.PartKept, epoch: float) -> Part:
         handed_over=kept.handed_over,
         awaited_until=kept.awaited_until - epoch if kept.awaited_until else 0.0,
         key=kept.key,
+        cores=kept.cores,
+        version=kept.version,
     )
 
 
@@ -325,6 +310,11 @@ def _save(head: d.Head) -> SaveRun:
     return SaveRun(head.run_id, head.submitted, ended, pack(head))
 
 
+def heading_of(head: d.Head) -> Heading:
+    """A head as a storage has it."""
+    return Heading(**vars(_save(head)))
+
+
 def _whole(run: Run) -> list[Record]:
     """All numbers of a run that goes on, in place of its deltas, also of those to come."""
     run.ledger.take_unsaved()
@@ -333,6 +323,11 @@ def _whole(run: Run) -> list[Record]:
         *_history(run, run.history.take_changed()),
         DropDeltas(run.run_id),
     ]
+
+
+def history_parts(run: Run) -> list[SavePart]:
+    """All of a run's history."""
+    return _history(run, range(CHUNKS))
 
 
 def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:
@@ -345,8 +340,8 @@ def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:
     return parts
 
 
-def _final_parts(run: Run) -> list[SavePart]:
-    """All parts of a run that has ended."""
+def final_parts(run: Run) -> list[SavePart]:
+    """All parts of a run that has ended, but of its history only what has changed."""
     return [
         SavePart(run.run_id, d.BUNDLE, b""),
         SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=False))),
@@ -389,14 +384,23 @@ def _fill(run: Run, stored: StoredRun) -> None:
             run.ledger.expect(worker)
     for body in stored.deltas:
         delta = unpack(d.DeltaKept, body)
-        if delta.accounts:
-            accounts = {kept.source: _account(kept) for kept in delta.accounts}
-            run.ledger.begin_with(accounts, delta.tally)
-        else:
-            run.ledger.merge(delta_of(unpack(m.Report, body)))
-        run.history.add(delta.tally.elapsed, delta.tally)
+        if _is_merged(run, delta, body):
+            run.history.add(delta.tally.elapsed, delta.tally)
     run.ledger.take_news()  # consoles will ask for all of it
     run.unheard = set(run.ledger.open_sources)
+
+
+def _is_merged(run: Run, delta: d.DeltaKept, body: bytes) -> bool:
+    """Enter a delta, unless the ledger as it was saved has it already."""
+    ledger = run.ledger
+    if not delta.accounts:
+        report = unpack(m.Report, body)
+        ledger.skip(report.worker, report.sequence)  # as was done before it was stored
+        return ledger.merge(delta_of(report)) is Entry.MERGED
+    if all(kept.last <= ledger.expect(kept.source).last for kept in delta.accounts):
+        return False
+    ledger.begin_with({kept.source: _account(kept) for kept in delta.accounts}, delta.tally)
+    return True
 
 
 def delta_of(report: m.Report) -> Delta:

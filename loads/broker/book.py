@@ -12,7 +12,7 @@ from loads.broker.state import Agent, Part, Run
 from loads.protocol.codec import pack
 from loads.protocol.messages import Acknowledge, Message, Update
 from loads.protocol.roles import UNLOCKED, Who
-from loads.storage.base import AddDelta
+from loads.storage.base import AddDelta, StoredRun
 
 AHEAD = 60.0  #: seconds that an agent may be ahead of us: as long as we may have been suspended
 
@@ -27,6 +27,7 @@ class Book:
         self.agents: dict[str, Agent] = {}
         self.runs: dict[str, Run] = {}
         self.ended: dict[str, Head] = {}  #: what is stored of runs, those that ended last last
+        self.held: dict[str, StoredRun] = {}  #: what ended and is not stored, as it is to be
         self.now = 0.0
         self.body = b""
         self.who = UNLOCKED  #: whose message is being handled

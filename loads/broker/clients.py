@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from loads.broker.actions import FromClient, LookUp, ToClient
-from loads.broker.archive import number_after_all
+from loads.broker.archive import answer, number_after_all
 from loads.broker.book import Book
 from loads.broker.documents import Head
 from loads.broker.endings import Endings
@@ -151,7 +151,12 @@ class Clients:
         run = self._book.runs.get(run_id)
         if run is None:
             number = number_after_all(self._book.wall)
-            self._book.do(LookUp(event.peer, message.request, run_id, number))
+            asked = LookUp(event.peer, message.request, run_id, number)
+            held = self._book.held.get(run_id)
+            if held is None:
+                self._book.do(asked)
+            else:
+                self._answer(event.peer, answer(asked, held))
             return
         do(run)
         self._send_snapshot(event, message.request, run)

@@ -27,6 +27,7 @@ from loads.broker.actions import (
     Removed,
     StorageFailed,
     StorageWorks,
+    Stored,
     Tick,
     ToAgent,
     Unwelcome,
@@ -40,6 +41,7 @@ from loads.broker.queue import Queue
 from loads.broker.registry import Registry
 from loads.broker.runs import Runs
 from loads.broker.settings import Settings
+from loads.broker.shelf import Shelf
 from loads.broker.state import Agent, Run
 from loads.errors import RemoteProtocolError
 from loads.protocol import messages as m
@@ -63,6 +65,7 @@ class Core:
         self._endings = Endings(self._book, handover)
         self._runs = Runs(self._book, handover, self._endings)
         self._archive = Archive(self._book)
+        self._shelf = Shelf(self._book)
         self._registry = Registry(self._book, self._runs, self._endings)
         self._queue = Queue(self._book, self._runs)
         self._clients = Clients(self._book, self._runs, self._endings, self._queue)
@@ -122,9 +125,7 @@ class Core:
         if not _changes_numbers_only(event):
             self._queue.serve()
             self._archive.note(states_only=isinstance(event, FromAgent))
-            self._endings.forget()
-        if isinstance(event, Tick):
-            self._archive.lighten()
+            self._shelf.clear()
         return self.decided
 
     def restore(
@@ -135,7 +136,7 @@ class Core:
         self._archive.restore(going, ended)
         self._queue.serve()
         self._archive.note()
-        self._endings.forget()
+        self._shelf.clear()
         return self.decided
 
     def compact(self, run_id: str) -> list[Record]:
@@ -144,15 +145,19 @@ class Core:
 
     def everything(self) -> list[Record]:
         """What a storage is to keep that has missed something."""
-        return self._archive.everything()
+        return [*self._archive.everything(), *self._shelf.everything()]
 
-    def _hear_storage(self, event: StorageFailed | StorageWorks | Removed) -> None:
+    def _hear_storage(self, event: StorageFailed | StorageWorks | Stored | Removed) -> None:
         if isinstance(event, StorageFailed):
             self._archive.warn(f"Not stored, and lost if the broker ends: {event.reason}")
+            self._shelf.is_failing = True
         elif isinstance(event, StorageWorks):
             self._archive.reassure()
+            self._shelf.is_failing = False
+        elif isinstance(event, Stored):
+            self._shelf.stored(event.run_ids)
         else:
-            self._archive.forget(event.run_ids)
+            self._shelf.removed(event.run_ids)
 
     def _refuse(self, event: Unwelcome) -> None:
         """Both sides say why: who started the peer may look here or there."""

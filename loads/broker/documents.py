@@ -39,7 +39,8 @@ class ExtensionKept:
 class PartKept:
     """One agent's part of a run.
 
-    ``awaited_until`` is 0 when the agent is not, or no longer, awaited.
+    ``awaited_until`` is 0 when the agent is not, or no longer, awaited.  ``cores`` and ``version``
+    are what the agent said of itself, ``key`` is the name of the one that it had.
     """
 
     agent_id: str
@@ -50,6 +51,8 @@ class PartKept:
     handed_over: bool = False
     awaited_until: float = 0.0
     key: str = ""
+    cores: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -274,13 +274,3 @@ class Endings:
         if run is not None:
             run.notes.add(clipped(remark))
             self._book.publish(run)
-
-    def forget(self) -> None:
-        """Of too many ended runs, now they are stored, forget checks first, then the oldest."""
-        runs = self._book.runs
-        if len(runs) <= self._book.settings.kept_runs:
-            return
-        ended = [r.run_id for r in runs.values() if r.state == "ended"]
-        ended.sort(key=lambda run_id: not runs[run_id].is_check)
-        for run_id in ended[: max(0, len(ended) - self._book.settings.kept_runs)]:
-            del runs[run_id]

@@ -12,15 +12,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from loads.broker.actions import Action, Event, LookUp, Removed, StorageFailed, StorageWorks
+from loads.broker.actions import (
+    Action,
+    Event,
+    LookUp,
+    Removed,
+    StorageFailed,
+    StorageWorks,
+    Stored,
+)
 from loads.broker.archive import answer
-from loads.broker.clerk import Done, Work, clerk_for
+from loads.broker.clerk import Clerk, Done, Work, clerk_for
 from loads.broker.core import Core
 from loads.clock import Clock
 from loads.errors import ExitCode, StorageError
 from loads.protocol.limits import clipped
 from loads.protocol.messages import Refused, Reply
-from loads.storage.base import AddDelta, DropDeltas, Record, SavePart, Storage, trim
+from loads.storage.base import AddDelta, DropDeltas, Record, SavePart, SaveRun, Storage, trim
 
 PATIENCE = 3.0  #: seconds that a storage may take for anything
 RETRY_PATIENCE = 60.0  #: seconds that it may take to catch up
@@ -50,17 +58,21 @@ class Keeper:
         clock: Clock,
         max_size: int | None = None,
         max_age: float | None = None,
+        compact_at: int = COMPACT_AT,
+        clerk: Clerk | None = None,
     ) -> None:
         """Ended runs are removed when all runs take over ``max_size`` bytes, or when they ended
-        ``max_age`` seconds ago.
+        ``max_age`` seconds ago.  The deltas of a run make way for a snapshot when they have
+        ``compact_at`` bytes.
         """
         self.given = 0  #: how often something was to be kept
         self.kept = 0  #: up to which of those all is safe, or was given up
         self._storage = storage
-        self._clerk = clerk_for(storage)
+        self._clerk = clerk or clerk_for(storage)
         self._clock = clock
         self._max_size = max_size
         self._max_age = max_age
+        self._compact_at = compact_at
         self._jobs: dict[int, _Job] = {}
         self._unwritten: deque[Sequence[Record]] = deque()
         self._missed: list[Record] | None = None  #: while all is written again
@@ -85,7 +97,7 @@ class Keeper:
         for run in going:
             run_id, size = run.heading.run_id, sum(map(len, run.parts.values()))
             self._growth[run_id] = sum(map(len, run.deltas))
-            self._enough[run_id] = max(COMPACT_AT, 2 * size)
+            self._enough[run_id] = max(self._compact_at, 2 * size)
         return core.restore(going, ended, self._clock.monotonic())
 
     # -- writing ---------------------------------------------------------------------------------
@@ -103,13 +115,14 @@ class Keeper:
             snapshot = core.compact(run_id)
             self._write(snapshot)
             size = sum(len(part.body) for part in snapshot if isinstance(part, SavePart))
-            self._growth[run_id], self._enough[run_id] = 0, max(COMPACT_AT, 2 * size)
+            self._growth[run_id], self._enough[run_id] = 0, max(self._compact_at, 2 * size)
         return self.look()
 
-    def _write(self, records: Sequence[Record]) -> None:
+    def _write(self, records: Sequence[Record], *then: Event) -> None:
         self.given += 1
         self._unwritten.append(records)
-        self._give(self._write_all, self._note(self.given), self._fail)
+        events = (*then, *_ended_in(records))
+        self._give(self._write_all, self._note(self.given, events), self._fail)
 
     def _write_all(self, storage: Storage) -> None:
         """Write what has come together meanwhile; another job may find that nothing is left."""
@@ -119,10 +132,10 @@ class Keeper:
         if records:
             storage.write(records)
 
-    def _note(self, number: int) -> Callable[[Any], list[Event]]:
+    def _note(self, number: int, events: Sequence[Event]) -> Callable[[Any], list[Event]]:
         def then(_: Any) -> list[Event]:
             self.kept = max(self.kept, number)
-            return []
+            return list(events)
 
         return then
 
@@ -141,7 +154,7 @@ class Keeper:
         return [
             run_id
             for run_id, grown in self._growth.items()
-            if grown >= self._enough.get(run_id, COMPACT_AT)
+            if grown >= self._enough.get(run_id, self._compact_at)
         ]
 
     def _give(
@@ -199,9 +212,10 @@ class Keeper:
             job = self._jobs[min(self._jobs)]
             if self._silence > job.patience:
                 return events + self._give_up(job)
-        elif self._failure:
-            if now >= self._retry_at and not self._clerk.is_busy:
-                self._retry(core)
+        elif self._failure and self._clerk.is_busy:
+            pass  # with what it was told before
+        elif self._failure and now >= self._retry_at:
+            self._retry(core)
         elif now >= self._tidy_at:
             self._tidy_at = now + TIDY
             self._tidy(core)
@@ -218,10 +232,11 @@ class Keeper:
 
     def _retry(self, core: Core) -> None:
         records = core.everything()
+        ended = _ended_in(records)
         self._missed = []  # from here on
         self._give(
             lambda storage: storage.write(records),
-            self._recover,
+            lambda _: self._recover(ended),
             self._fail_again,
             RETRY_PATIENCE,
         )
@@ -232,14 +247,15 @@ class Keeper:
         self._retry_at = self._clock.monotonic() + RETRY
         return []
 
-    def _recover(self, _: Any) -> list[Event]:
+    def _recover(self, ended: list[Event]) -> list[Event]:
         missed, self._missed, self._failure = self._missed, None, ""
         self._growth = {}
         log.info("All runs are stored again in %s", self._storage.describe())
-        if missed:
-            self._full(missed)
-            self._write(missed)
-        return [StorageWorks()]
+        if not missed:
+            return [StorageWorks(), *ended]
+        self._full(missed)
+        self._write(missed, StorageWorks())
+        return ended
 
     def _tidy(self, core: Core) -> None:
         self._growth = {run_id: n for run_id, n in self._growth.items() if run_id in core.runs}
@@ -248,7 +264,7 @@ class Keeper:
         self._give(
             lambda storage: trim(storage, oldest, self._max_size, AT_ONCE),
             self._removed,
-            self._fail,
+            self._not_removed if self._failure else self._fail,
         )
 
     def _removed(self, run_ids: Any) -> list[Event]:
@@ -257,7 +273,13 @@ class Keeper:
         if len(run_ids) == AT_ONCE:
             self._tidy_at = 0.0
         log.info("Removed %s that had ended, to make room", _runs(len(run_ids)))
+        self._retry_at = 0.0
         return [Removed(tuple(run_ids))]
+
+    def _not_removed(self, error: Exception) -> list[Event]:
+        """It may take room to make room; there is another attempt in a minute."""
+        log.debug("Nothing was removed: %s", error)
+        return []
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -291,6 +313,12 @@ def _unread(asked: LookUp, reason: str) -> Refused:
         clipped(f"Run {asked.run_id} cannot be looked up: {reason}"),
         "Runs that go on, and those that ended last, can be; the broker goes on trying.",
     )
+
+
+def _ended_in(records: Sequence[Record]) -> list[Event]:
+    """What to say when all of these are written."""
+    ended = [r.run_id for r in records if isinstance(r, SaveRun) and r.ended is not None]
+    return [Stored(tuple(ended))] if ended else []
 
 
 def _runs(number: int) -> str:

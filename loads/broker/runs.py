@@ -42,7 +42,10 @@ class Runs:
         """Have some agents load the test."""
         book, plan = self._book, run.plan
         run.state, run.queue = "preparing", None
-        run.parts = {a.agent_id: Part(a.agent_id, a.host, key=a.key) for a in chosen}
+        run.parts = {
+            a.agent_id: Part(a.agent_id, a.host, key=a.key, cores=a.cores, version=a.version)
+            for a in chosen
+        }
         run.deadline = book.now + book.settings.prepare_timeout
         book.runs[run.run_id] = run
         for agent in chosen:

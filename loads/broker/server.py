@@ -10,8 +10,7 @@ import logging
 import math
 import signal
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +23,9 @@ from loads.broker.actions import (
     FromAgent,
     FromClient,
     Log,
-    LookUp,
     Observe,
     Observed,
     Publish,
-    Store,
-    Tick,
     ToAgent,
     ToClient,
     Unwelcome,
@@ -38,13 +34,14 @@ from loads.broker.audience import Audience
 from loads.broker.core import Core, Settings
 from loads.broker.keeper import Keeper
 from loads.broker.locks import Locks
+from loads.broker.turns import Turns
 from loads.clock import Clock
 from loads.errors import RemoteProtocolError
 from loads.metrics import unpacking as _unpacking  # noqa: F401
 from loads.observers.calls import Calls
 from loads.observers.registry import Registry
 from loads.protocol.codec import VersionMismatch
-from loads.protocol.messages import FROM_AGENT, FROM_CLIENT, Reply
+from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
 from loads.storage.memory import MemoryStorage
 from loads.transport.auth import KeyWithdrawn
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
@@ -85,11 +82,8 @@ class Server:
             check_bind(endpoint, is_safe=insecure or home is not None)
         self._clock = clock
         self._keeper: Keeper | None = None
-        self._decided: list[Action] = []
-        self._held: deque[tuple[int, list[Action]]] = deque()  # until what is to be kept is
         self._garbage = 0
         self._crowd_told = -math.inf
-        self._guard = Guard(log)
         self._calls = Calls(clock)
         self._locks: list[SocketLock] = []
         self._access = Locks(endpoints, insecure, home, clock, log)
@@ -117,8 +111,7 @@ class Server:
                 observers=frozenset(Registry().names),
             )
         )
-
-        self._decided += self._keeper.restore(self.core)
+        self._turns = Turns(self.core, self._keeper, clock, Guard(log), self._do)
 
     def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT; ``started`` is called when that begins."""
@@ -133,10 +126,10 @@ class Server:
             audience.attach(reactor, self._access.hold)
             self._access.attach(reactor, self._handle_now, audience.dismiss)
             if self._keeper is not None and self._keeper.wakes is not None:
-                reactor.on_readable(self._keeper.wakes, self._look)
+                reactor.on_readable(self._keeper.wakes, self._turns.look)
             for number in (signal.SIGTERM, signal.SIGINT):
                 reactor.on_signal(number, reactor.stop)
-            self._flush()
+            self._turns.flush()
             started()
             reactor.run()
 
@@ -156,37 +149,30 @@ class Server:
     # Each of these is a turn: what it decides is stored together, and then carried out.
 
     def _tick(self) -> None:
-        self._handle(Tick())
-        if self._keeper is not None:
-            self._handle_all(self._keeper.tick(self.core))
+        self._turns.tick()
         for call in self._calls.poll():
-            self._handle(Observed(call.run_id, call.observer, call.problem))
-        self._flush()
-
-    def _look(self) -> None:
-        if self._keeper is not None:
-            self._handle_all(self._keeper.look())
-        self._flush()
+            self._turns.handle(Observed(call.run_id, call.observer, call.problem))
+        self._turns.flush()
 
     def _read_frontend(self) -> None:
         for peer, message, _body, who in _batch_of(self._frontend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
-                self._handle(Unwelcome(peer, message.message, message.hint, is_client=True))
+                self._turns.handle(Unwelcome(peer, message.message, message.hint, is_client=True))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
-                self._handle(FromClient(peer, message, uuid.uuid4().hex[:12], who))
-        self._flush()
+                self._turns.handle(FromClient(peer, message, uuid.uuid4().hex[:12], who))
+        self._turns.flush()
 
     def _read_backend(self) -> None:
         for peer, message, body, who in _batch_of(self._backend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
-                self._handle(Unwelcome(peer, message.message, message.hint))
+                self._turns.handle(Unwelcome(peer, message.message, message.hint))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
-                self._handle(FromAgent(peer, message, body, who))
-        self._flush()
+                self._turns.handle(FromAgent(peer, message, body, who))
+        self._turns.flush()
 
     def _report_garbage(self) -> None:
         if self._garbage:
@@ -202,36 +188,9 @@ class Server:
             self._crowd_told = now
             log.warning("%s", crowding)
 
-    def _handle(self, event: Event) -> None:
-        self._decided += self._guard.handle(self.core, event, self._clock.monotonic())
-
-    def _handle_all(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self._handle(event)
-
     def _handle_now(self, event: Event) -> None:
-        self._handle(event)
-        self._flush()
-
-    def _flush(self) -> None:
-        """Have stored what is to be stored; only when it is, do what else was decided."""
-        keeper = self._keeper
-        if keeper is None:
-            return
-        while True:
-            if self._decided:
-                decided, self._decided = self._decided, []
-                records = [action.record for action in decided if isinstance(action, Store)]
-                self._handle_all(keeper.keep(records, self.core))
-                self._held.append((keeper.given, decided))
-            elif self._held and self._held[0][0] <= keeper.kept:
-                for action in self._held.popleft()[1]:
-                    self._do(action)
-            else:
-                return
-
-    def _answer(self, peer: bytes, reply: Reply) -> None:
-        self._frontend.send(peer, reply)
+        self._turns.handle(event)
+        self._turns.flush()
 
     def _do(self, action: Action) -> None:
         if isinstance(action, ToAgent):
@@ -242,10 +201,6 @@ class Server:
             self._publisher.publish(action.run_id, action.message)
         elif isinstance(action, Observe):
             self._calls.start(action.wish, action.view)
-        elif isinstance(action, LookUp) and self._keeper is not None:
-            peer = action.peer
-            found = self._keeper.look_up(action, lambda reply: self._answer(peer, reply))
-            self._handle_all(found)
         elif isinstance(action, Deny | Audit):
             self._access.note(action)
         elif isinstance(action, Log):

@@ -39,5 +39,6 @@ class Settings:
     #: after a restart of the broker, for agents to come back: they look for it for so long
     return_timeout: float = 40.0
     kept_runs: int = 100  #: ended runs in memory, with all their numbers
+    held_histories: int = 64 << 20  #: bytes of histories in memory that could not be stored yet
     listed_runs: int = 1_000  #: ended runs in lists
     observers: frozenset[str] = frozenset()

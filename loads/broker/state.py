@@ -88,7 +88,8 @@ class Part:
     agent that has finished but may be asked to take over from others is ``waiting``.
     ``handed_over`` tells that others were given what was left to do here; whoever comes back to
     such a part only has something to report.  Until ``awaited_until`` a lost agent may come back
-    with all that it did.  Only who has the ``key`` of that name is its agent.
+    with all that it did.  Only who has the ``key`` of that name is its agent.  ``host``, ``cores``
+    and ``version`` are those of the agent when it was chosen.
     ``told`` is the state that the last update gave, ``kept`` what was stored last.
     """
 
@@ -102,6 +103,8 @@ class Part:
     handed_over: bool = False
     awaited_until: float = 0.0
     key: str = ""
+    cores: int = 0
+    version: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -125,9 +128,9 @@ class Run:
     whose numbers changed since they were told, those that wait longest
     first.  ``history`` is how it went until then.
 
-    ``saved`` is what is stored of it, which is all of it once it ``is_sealed``; some time later its
-    history is only there, and not here, and it ``is_light``.  It ``must_save``
-    what nobody may be told before.
+    ``saved`` is what is to be stored of it, which is all of it once it ``is_sealed``; when that
+    ``is_stored`` indeed, its history is only there, and not here, and it ``is_light``.  It
+    ``must_save`` what nobody may be told before.  That it ``gave_up`` workers is not in it yet.
 
     A run may be ``aborted`` because of a loss.  ``remarks`` are what else whoever reads the result
     should know, ``notes`` what holds only for now; it is ``stalled`` while nothing ends.
@@ -170,6 +173,7 @@ class Run:
     notes: set[str] = field(default_factory=set)
     saved: Head | None = None
     is_sealed: bool = False
+    is_stored: bool = False
     is_light: bool = False
     awaited: dict[str, float] = field(default_factory=dict)
     unheard: set[str] = field(default_factory=set)
@@ -181,6 +185,7 @@ class Run:
     submitted_by: str = ""
     submission: str = ""
     must_save: bool = False
+    gave_up: bool = False
     gathers: bool = False
     owed: dict[str, str] = field(default_factory=dict)
 
@@ -194,6 +199,7 @@ class Run:
         part.state = state
         self.must_save = self.must_save or state == LOST
         for worker in part.all_workers:
+            self.gave_up = self.gave_up or not self.ledger.accounts[worker].ended
             self.ledger.give_up(worker, reason)
 
     def reopen(self, part: Part) -> None:
@@ -312,4 +318,6 @@ class Run:
             state=part.state,
             hits=sum(account.hits for account in accounts),
             unknown=sum(known) if len(known) == len(bounds) else None,
+            cores=part.cores,
+            version=part.version,
         )

@@ -10,17 +10,21 @@ power of two: a percentile of a slot is at most 12.5 % above the true one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from loads.metrics.histogram import BUCKETS, highest_of
 from loads.metrics.series import HIT, TEST, Series, SeriesKey, Verdict
 from loads.metrics.tally import Tally
+from loads.metrics.timeline import Second, Timeline
 
 MAX_SLOTS = 900
 CHUNK = 60  #: slots that are packed together: those that are full need not be packed again
 CHUNKS = MAX_SLOTS // CHUNK
 COARSE_BITS = 4
+IN_TIME = 5  #: seconds that an update may be about: 10,000 workers report only that often
+MAX_STEPS = 60  #: over which what came late is spread
+MAX_CELLS = 50_000  #: of a bucket and a step each, which takes 0.05 s
 _LAST_SECOND = 1 << 40
 
 
@@ -70,8 +74,29 @@ class Slot:
         for coarse in sorted(self.buckets):
             seen += self.buckets[coarse]
             if seen >= rank:
-                return min(self.high, highest_of(((coarse + 1) << COARSE_BITS) - 1))
+                return min(self.high, _highest_in(coarse))
         return None
+
+    def split(self, weights: Sequence[int]) -> list[Slot]:
+        """One slot for each weight, with its share of all, and alike of what was slow and fast.
+
+        Merged, they are the whole.
+        """
+        room = shares(self.count, weights)
+        parts = [Slot(errors) for errors in shares(self.errors, room)]
+        took = [0] * len(parts)  # microseconds, if each had taken the most for its bucket
+        last = max(self.buckets, default=0)
+        for coarse in sorted(self.buckets):
+            high = self.high if coarse == last else _highest_in(coarse)
+            for place, number in enumerate(shares(self.buckets[coarse], room)):
+                if number:
+                    room[place] -= number
+                    took[place] += number * high
+                    parts[place].buckets[coarse] = number
+                    parts[place].high = high
+        for part, total in zip(parts, shares(self.total, took), strict=True):
+            part.total = total
+        return parts
 
     def merge(self, other: Slot) -> None:
         """Add all that ``other`` counted.  ``other`` is not changed."""
@@ -115,14 +140,34 @@ class History:
         self._changed: set[int] = set()
 
     def add(self, second: float, tally: Tally) -> None:
-        """Enter what was measured up to ``second`` of a run, and not entered before."""
+        """Enter what was measured up to ``second`` of a run, and not entered before.
+
+        What its timeline says to be older than an update would be is entered where it belongs.
+        """
         second = max(0, min(int(second), _LAST_SECOND))
         self._widen(_width_for(second))
+        if second - min(tally.timeline.seconds, default=second) >= IN_TIME:
+            self._spread(second, tally.copy())
+            return
         number = second // self.width
         if number != self._gathered_at:
             self._settle()
             self._gathered_at = number
         self._gathered.merge(tally)
+
+    def _spread(self, second: int, late: Tally) -> None:
+        """Enter what came late by the seconds in which it ended, as its timeline has them.
+
+        That has all hits together, so each series has its share of each second.
+        """
+        slots = [(key, Slot.of(key.kind, series)) for key, series in late.series.items()]
+        buckets = sum(len(slot.buckets) for _, slot in slots)
+        steps = _steps(late.timeline, second, max(1, min(MAX_STEPS, MAX_CELLS // max(1, buckets))))
+        hits, tests = [s.hits for s in steps.values()], [s.tests for s in steps.values()]
+        for key, slot in slots:
+            weights = tests if any(tests) and (key.kind == TEST or not any(hits)) else hits
+            for number, part in zip(steps, slot.split(weights), strict=True):
+                self._enter(key, number // self.width, part)
 
     def _settle(self) -> None:
         gathered, self._gathered = self._gathered, Tally()
@@ -211,6 +256,40 @@ class History:
         return isinstance(other, History) and self.pack() == other.pack()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _highest_in(coarse: int) -> int:
+    """The most microseconds that are in a bucket."""
+    return highest_of(((coarse + 1) << COARSE_BITS) - 1)
+
+
+def shares(number: int, weights: Sequence[int]) -> list[int]:
+    """A number of things in parts by their weights, by the method of the largest remainders.
+
+    No part is one or more away from its quota.  Without any weight, the last has all.
+    """
+    total = sum(weights)
+    if not total:
+        return [0] * (len(weights) - 1) + [number]
+    parts = [number * weight // total for weight in weights]
+    left = number - sum(parts)
+    if left:
+        by_remainder = sorted(range(len(weights)), key=lambda i: -(number * weights[i] % total))
+        for place in by_remainder[:left]:
+            parts[place] += 1
+    return parts
+
+
+def _steps(timeline: Timeline, last: int, most: int) -> dict[int, Second]:
+    """A timeline up to a second, in at most so many steps; each is named by its last second."""
+    seconds = timeline.until(last).seconds
+    first = min(seconds)
+    width = -(-(last + 1 - first) // most)
+    steps: dict[int, Second] = {}
+    for number in sorted(seconds):
+        end = min(last, first + (number - first) // width * width + width - 1)
+        steps[end] = steps.get(end, Second()).plus(seconds[number])
+    return steps
 
 
 def _width_for(second: int) -> int:

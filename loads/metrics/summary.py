@@ -43,6 +43,7 @@ class AgentView:
 
     ``hits`` are those reported by it, ``unknown`` the most hits that were under way, and so
     neither reported nor excluded, when workers of it were lost; None when not even that is known.
+    ``cores`` are those of its box, 0 where that is not known, ``version`` is its version of Loads.
     """
 
     agent_id: str
@@ -51,6 +52,8 @@ class AgentView:
     state: str
     hits: int = 0
     unknown: int | None = 0
+    cores: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,8 @@ def summarise(view: RunView) -> dict[str, Any]:
                 "state": agent.state,
                 "hits": agent.hits,
                 "unknown": agent.unknown,
+                "cores": agent.cores,
+                "version": agent.version,
             }
             for agent in view.agents
         ],

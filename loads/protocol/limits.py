@@ -111,7 +111,7 @@ def check_changes(view: RunView | RunChanges) -> None:
     if view.queue is not None:
         check_counts(view.queue.place, view.queue.length, view.queue.idle)
     for agent in view.agents:
-        check_counts(agent.workers, agent.hits, agent.unknown)
+        check_counts(agent.workers, agent.hits, agent.unknown, agent.cores)
 
 
 def clipped(text: str) -> str:

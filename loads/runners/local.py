@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from loads import descriptors
+from loads import __version__, descriptors
 from loads.clock import Clock
 from loads.errors import error_from
 from loads.ledger import Ledger
@@ -168,6 +168,8 @@ class LocalRunner:
             state="lost" if ledger.lost and not self._interrupted else self._state,
             hits=ledger.total.hits,
             unknown=sum(known),
+            cores=os.cpu_count() or 0,
+            version=__version__,
         )
         return replace(
             self._view,

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from loads.errors import StorageError
+
 SCHEMA = 1  #: the version of the arrangement below; one that is newer is refused
 
 
@@ -130,17 +132,23 @@ def trim(
     """Remove ended runs, oldest first, but no more than ``most``; gives their names.
 
     Those that ended before a point in time (seconds since the Unix epoch), and as many more as
-    make the storage too large.  A run that goes on stays, whatever its size.
+    make the storage too large.  A run that goes on stays, whatever its size.  Raises
+    :class:`StorageError` when nothing could be removed; what fails later ends it there, as whoever
+    asked has to know what is gone.
     """
     removed: list[str] = []
-    oldest_first = list(reversed(storage.ended_runs()))
-    for heading in oldest_first[:most]:
-        ended = heading.ended or 0.0
-        too_old = ended_before is not None and ended < ended_before
-        if not too_old and (max_size is None or storage.size() <= max_size):
-            break
-        storage.write([ForgetRun(heading.run_id)])
-        removed.append(heading.run_id)
-    if removed:
-        storage.shrink()
+    try:
+        oldest_first = list(reversed(storage.ended_runs()))
+        for heading in oldest_first[:most]:
+            ended = heading.ended or 0.0
+            too_old = ended_before is not None and ended < ended_before
+            if not too_old and (max_size is None or storage.size() <= max_size):
+                break
+            storage.write([ForgetRun(heading.run_id)])
+            removed.append(heading.run_id)
+        if removed:
+            storage.shrink()
+    except StorageError:
+        if not removed:
+            raise
     return removed

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import zmq
 
-from loads.broker.actions import Tick
 from loads.broker.server import Server
 from loads.clock import SystemClock
 from loads.errors import BrokerRefused, ExitCode
@@ -104,7 +103,7 @@ def test_a_bug_in_the_core_does_not_end_the_broker(
 ) -> None:
     server.core._book.runs["broken"] = None  # type: ignore[assignment]
     for _ in range(3):
-        server._handle(Tick())
+        server._turns.tick()
     assert caplog.text.count("Traceback") == 1
     assert "It was handling: Tick" in caplog.text
     del server.core._book.runs["broken"]

@@ -77,7 +77,7 @@ def _view() -> RunView:
         users=0,
         tally=_tally(),
         agents=(
-            AgentView("box-1", "box-1.example", 2, "ended", 3, 0),
+            AgentView("box-1", "box-1.example", 2, "ended", 3, 0, 8, "2.0"),
             AgentView("box-2", "box-2.example", 2, "lost", 0, None),
         ),
         warnings=("box-2:0 is lost",),

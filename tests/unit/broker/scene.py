@@ -20,6 +20,7 @@ from loads.broker.actions import (
     LookUp,
     Publish,
     Store,
+    Stored,
     Tick,
     ToAgent,
     ToClient,
@@ -34,6 +35,7 @@ from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.dialogue import State
 from loads.protocol.roles import Role, Who
+from loads.storage.base import Record, SaveRun
 from loads.storage.memory import MemoryStorage
 
 CLIENT = b"client"
@@ -122,14 +124,21 @@ class Scene:
         for said in (action.message for action in actions if isinstance(action, ToAgent)):
             if isinstance(said, m.Acknowledge):
                 self.acknowledged[said.run_id, said.worker] = said.sequence
-        self.storage.write([action.record for action in actions if isinstance(action, Store)])
-        return [
+        more = self._store([action.record for action in actions if isinstance(action, Store)])
+        return more + [
             ToClient(action.peer, answer(action, self.storage.run(action.run_id)))
             if isinstance(action, LookUp)
             else action
             for action in actions
             if not isinstance(action, Log | Store | Audit | Deny)
         ]
+
+    def _store(self, records: list[Record]) -> list[Action]:
+        """Store what is to be stored, and say so of runs that have ended."""
+        self.storage.write(records)
+        saved = [record for record in records if isinstance(record, SaveRun)]
+        ended = tuple(record.run_id for record in saved if record.ended is not None)
+        return self._heed(self.core.handle(Stored(ended), self.now)) if ended else []
 
     def restarts(self, seconds: float = 1.0) -> list[Action]:
         """The broker is killed, and another takes up what is stored; agents have to register."""

@@ -20,33 +20,11 @@ from loads.broker.keeper import (
 )
 from loads.clock import FakeClock
 from loads.errors import StorageError
-from loads.storage.base import AddDelta, SavePart, SaveRun
-from loads.storage.memory import MemoryStorage
+from loads.storage.base import AddDelta, ForgetRun, SavePart, SaveRun
 from tests.e2e.waiting import PATIENCE as PATIENCE_OF_TESTS
 from tests.e2e.waiting import until
 from tests.unit.broker.scene import Scene, report
-
-
-class Unreliable(MemoryStorage):
-    """A storage that can be out of order, and counts what is tried."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_broken = False
-        self.writes = 0
-
-    def write(self, records):
-        self.writes += 1
-        self._work()
-        super().write(records)
-
-    def run(self, run_id):
-        self._work()
-        return super().run(run_id)
-
-    def _work(self):
-        if self.is_broken:
-            raise StorageError("The disk is full.")
+from tests.unit.broker.unreliable import Unreliable
 
 
 class Kept(Scene):
@@ -175,6 +153,48 @@ def test_what_is_too_much_goes():
     for at in (1, 2, 3):
         scene.storage.write([SaveRun(f"r{at}", 1, at, bytes(1000))])
     assert scene.waits(0) == [Removed(("r1", "r2"))]
+
+
+def test_a_storage_that_is_full_is_made_room_in():
+    scene = Kept(max_size=1500)
+    for at in (1, 2, 3):
+        scene.storage.write([SaveRun(f"r{at}", 1, at, bytes(1000))])
+    scene.storage.is_full = True
+    assert scene.keeper.keep([RUN], scene.core) == [StorageFailed("The disk is full.")]
+    assert scene.waits(0.1) == [Removed(("r1", "r2"))]
+    scene.storage.is_full = False
+    assert scene.waits(0.1) == [StorageWorks()], "it is tried again at once"
+
+
+def test_room_that_cannot_be_made_is_asked_for_each_minute(caplog):
+    scene = Kept(max_size=1500)
+    for at in (1, 2, 3):
+        scene.storage.write([SaveRun(f"r{at}", 1, at, bytes(1000))])
+    scene.storage.is_broken = True
+    scene.keeper.keep([RUN], scene.core)
+    before = scene.storage.writes
+    for _ in range(int(TIDY / RETRY)):
+        assert scene.waits(RETRY / 2) + scene.waits(RETRY / 2) == []
+    assert scene.storage.writes == before + TIDY / RETRY + 1, "and all is tried to be written"
+    assert len([r for r in caplog.records if "not stored" in r.message]) == 1
+    scene.storage.is_broken = False
+    assert scene.waits(RETRY) == [StorageWorks()]
+
+
+def test_what_was_removed_before_a_failure_is_known():
+    scene = Kept(max_size=0)
+    for at in (1, 2, 3):
+        scene.storage.write([SaveRun(f"r{at}", 1, at, bytes(1000))])
+    forget = scene.storage.write
+
+    def write(records):
+        if records == [ForgetRun("r2")]:
+            raise StorageError("The disk is full.")
+        forget(records)
+
+    scene.storage.write = write
+    assert scene.waits(0) == [Removed(("r1",))]
+    assert scene.waits(TIDY) == [StorageFailed("The disk is full.")]
 
 
 def test_a_lookup_that_fails_is_an_answer(scene):

@@ -21,7 +21,6 @@ from loads.broker.actions import (
     ToAgent,
     ToClient,
 )
-from loads.broker.archive import STORED_AFTER
 from loads.broker.book import AHEAD
 from loads.broker.state import Run
 from loads.ledger import Ledger
@@ -33,7 +32,7 @@ from loads.protocol import messages as m
 from loads.protocol.codec import pack, unpack
 from loads.protocol.dialogue import State
 from loads.protocol.roles import Role, Who
-from loads.storage.base import ForgetRun, SavePart, SaveRun
+from loads.storage.base import AddDelta, ForgetRun, SavePart, SaveRun
 from loads.storage.memory import MemoryStorage
 from tests.unit.broker.scene import (
     CLIENT,
@@ -194,6 +193,20 @@ def test_an_agent_that_was_released_just_before_is_not_lost(comes_back):
     assert scene.core.runs["r1"].parts["a"].state == "ended"
     scene.ends("b")
     assert scene.core.runs["r1"].status == "finished"
+
+
+def test_workers_that_never_said_how_they_ended_are_lost_after_a_restart_too():
+    scene = Scene()
+    scene.runs("a", "b")
+    scene.says("a", m.Finished("r1"))
+    scene.passes(0.25, "b")
+    scene.restarts()
+    scene.registers("b", "r1")
+    scene.says("b", ready("b"))
+    scene.ends("b")
+    run = scene.core.runs["r1"]
+    assert run.status == "incomplete"
+    assert "a/0 never reported how it ended" in run.view(hits(0)).warnings[0]
 
 
 def test_an_agent_that_has_forgotten_its_run_is_lost():
@@ -412,6 +425,39 @@ def test_a_run_that_has_ended_is_answered_from_the_storage():
     assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
 
 
+def test_the_agents_of_a_run_are_stored_with_it():
+    """What a list said of them while they were there."""
+    scene = Scene()
+    scene.says("a", replace(register("a"), cores=8, version="2.1"))
+    scene.runs("a")
+    for _ in range(2):
+        (agent,) = scene.core.runs["r1"].view(hits(0)).agents
+        assert (agent.host, agent.workers, agent.cores, agent.version) == ("a.example", 2, 8, "2.1")
+        scene.restarts()
+        scene.says("a", replace(register("a", "r1", attempt=2), cores=8, version="2.1"))
+    scene.says("a", ready("a"))
+    scene.ends("a")
+    scene.restarts()
+    assert "r1" not in scene.core.runs
+    (answer,) = scene.asks(m.GetRun(1, "r1"))
+    (agent,) = answer.message.view.agents
+    assert (agent.host, agent.workers, agent.cores, agent.version) == ("a.example", 2, 8, "2.1")
+    (kept,) = unpack(d.Head, scene.storage.run("r1").heading.head).parts
+    assert (kept.host, len(kept.workers), kept.cores, kept.version) == ("a.example", 2, 8, "2.1")
+
+
+def test_what_an_older_broker_has_stored_says_less_of_agents():
+    scene = Scene()
+    scene.runs("a")
+    head = msgpack.unpackb(scene.storage.run("r1").heading.head)
+    for part in head["parts"]:
+        del part["cores"], part["version"]
+    scene.storage.write([SaveRun("r1", 1.0, None, msgpack.packb(head))])
+    scene.restarts()
+    (agent,) = scene.core.runs["r1"].view(hits(0)).agents
+    assert (agent.host, agent.cores, agent.version) == ("a.example", 0, "")
+
+
 def test_lists_and_prefixes_know_runs_that_are_in_the_storage_only():
     scene = Scene(epoch=5000.0)
     for run_id in ("r1", "r2"):
@@ -617,6 +663,63 @@ def test_what_was_gathered_before_a_snapshot_is_not_counted_again_after_it():
     run = scene.core.runs["r1"]
     assert run.ledger.total.hits == 8
     assert numbers(run.history) == dict.fromkeys(hits(1).series, 8)
+
+
+def test_what_a_snapshot_has_already_is_not_read_again():
+    """Whatever the order in which it was written: older brokers wrote it after the snapshot."""
+    for gathered_from in (4, 50):
+        scene = Scene(gathered_from=gathered_from)
+        scene.runs("a", "b")
+        scene.says("a", report("a/0", 1, 3))
+        scene.says("b", report("b/0", 1, 5))
+        scene.now += 0.25
+        scene.feed(Tick())
+        deltas = scene.storage.run("r1").deltas
+        scene.storage.write(scene.core.compact("r1"))
+        scene.storage.write([AddDelta("r1", body) for body in deltas])
+        scene.restarts()
+        run = scene.core.runs["r1"]
+        assert run.ledger.total.hits == 8
+        assert numbers(run.history) == dict.fromkeys(hits(1).series, 8)
+
+
+def test_what_was_reported_after_a_gap_is_read_again():
+    """What the storage missed is missing, and what came after that is not."""
+    scene = Scene()
+    scene.runs("a")
+    kept = scene.storage
+    scene.storage = type(kept)()
+    scene.says("a", report("a/0", 1, 3))
+    scene.storage = kept
+    scene.restarts()
+    scene.registers("a", "r1")
+    scene.says("a", ready("a"), report("a/0", 2, 4))
+    for _ in range(2):
+        scene.restarts()
+        account = scene.core.runs["r1"].ledger.accounts["a/0"]
+        assert (account.hits, account.last, account.missing) == (4, 2, 1)
+        assert scene.core.runs["r1"].ledger.total.hits == 4
+
+
+@pytest.mark.parametrize("gathered_from", [0, 50])
+def test_what_an_agent_did_out_of_reach_is_of_the_seconds_in_which_it_did_it(gathered_from):
+    """In the history of each series, also after a restart."""
+    scene = Scene(orphan_timeout=60.0, gathered_from=gathered_from)
+    scene.runs("a", "b")
+    scene.says("a", report("a/0", 1, 2))
+    scene.passes(25, "b")
+    tally = hits(25 * 4)
+    for number in range(1, 26):
+        tally.timeline.add(number, Second(4))
+    tally.elapsed = 25.5
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"), m.Report("r1", "a/0", 2, tally))
+    scene.passes(1, "a", "b")
+    for _ in range(2):
+        history = scene.core.runs["r1"].history
+        slots = {second: slot.count for _, second, slot in history.rows()}
+        assert slots == {0: 2, **dict.fromkeys(range(1, 26), 4)}
+        scene.restarts()
 
 
 def test_what_was_gathered_and_not_stored_is_asked_for_again():
@@ -836,9 +939,6 @@ def ended_run(scene: Scene) -> Run:
 def test_the_history_of_a_run_that_has_ended_is_left_to_the_storage():
     scene = Scene()
     run = ended_run(scene)
-    scene.passes(STORED_AFTER - 1)
-    assert numbers(run.history) == dict.fromkeys(hits(1).series, 3)
-    scene.passes(2)
     assert numbers(run.history) == {}
     scene.storage.write(scene.core.everything())
     stored = scene.storage.run("r1")
@@ -847,13 +947,12 @@ def test_the_history_of_a_run_that_has_ended_is_left_to_the_storage():
 
 def test_but_not_while_that_fails():
     scene = Scene()
-    run = ended_run(scene)
     scene.feed(StorageFailed("The disk is full."))
-    scene.passes(2 * STORED_AFTER)
+    run = ended_run(scene)
+    scene.passes(60)
     scene.storage = MemoryStorage()
     scene.storage.write(scene.core.everything())
     stored = scene.storage.run("r1")
     assert numbers(d.history_in(stored.parts)) == dict.fromkeys(hits(1).series, 3)
     scene.feed(StorageWorks())
-    scene.passes(1)
     assert numbers(run.history) == {}

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loads.metrics.histogram import MAX_VALUE
-from loads.metrics.history import CHUNK, CHUNKS, MAX_SLOTS, History, Slot
+from loads.metrics.history import CHUNK, CHUNKS, MAX_SLOTS, MAX_STEPS, History, Slot, shares
 from loads.metrics.series import HIT, TEST, SeriesKey, Verdict
 from loads.metrics.tally import Tally
-from tests.unit.strategies import few, quick, tallies
+from loads.metrics.timeline import Second
+from tests.unit.strategies import few, quick, series, tallies
 
 HOME = SeriesKey(HIT, "http://host/", "GET")
 
@@ -134,6 +135,98 @@ def test_only_chunks_that_changed_have_to_be_kept_again():
 @given(histories)
 def test_packed_and_unpacked(made):
     assert History.unpack(made.pack()) == made
+
+
+# -- what came late --------------------------------------------------------------------------------
+
+weights = st.lists(st.integers(0, 5) | st.integers(0, 10**9), min_size=1, max_size=70)
+
+
+@quick
+@given(st.integers(0, 20) | st.integers(0, 10**12), weights)
+def test_shares_are_the_nearest_that_come_to_the_whole(number, given_weights):
+    got, total = shares(number, given_weights), sum(given_weights)
+    if not total:
+        assert got == [0] * (len(given_weights) - 1) + [number], "nobody has a claim"
+        return
+    assert sum(got) == number
+    for share, weight in zip(got, given_weights, strict=True):
+        assert number * weight // total <= share <= -(-number * weight // total)
+
+
+@quick
+@given(series, weights)
+def test_the_parts_of_a_slot_are_the_whole(of_a_hit, given_weights):
+    whole = Slot.of(HIT, of_a_hit)
+    parts = whole.split(given_weights)
+    assert [part.count for part in parts] == shares(whole.count, given_weights)
+    merged = Slot()
+    for part in parts:
+        assert part.errors <= part.count
+        assert (part.mean or 0) <= part.high
+        merged.merge(part)
+    assert merged.pack() == whole.pack()
+
+
+def test_each_part_of_a_slot_has_its_share_of_slow_and_fast():
+    parts = Slot.of(HIT, hits(*[100] * 28, *[10_000] * 12).line(HOME)).split([1, 2, 1])
+    assert [part.count for part in parts] == [10, 20, 10]
+    for part in parts:
+        slow = max(part.buckets)
+        assert part.buckets[slow] == 0.3 * part.count
+        assert abs(part.mean - 3070) < 1
+
+
+def late(*of_each_second: int, first: int = 0) -> Tally:
+    """A tally of so many hits in each of some seconds."""
+    tally = hits(*[1000] * sum(of_each_second))
+    for number, count in enumerate(of_each_second, first):
+        tally.timeline.add(number, Second(count))
+    tally.elapsed = first + len(of_each_second) - 0.5
+    return tally
+
+
+def counts(made: History) -> dict[int, int]:
+    return {second: slot.count for _, second, slot in made.rows()}
+
+
+def test_what_came_late_is_of_the_seconds_in_which_it_ended():
+    tally = late(3, 0, 5, 1, 7, 2, first=20)
+    assert counts(history((tally.elapsed, tally))) == {20: 3, 22: 5, 23: 1, 24: 7, 25: 2}
+
+
+def test_what_came_in_time_is_of_its_last_second():
+    """It costs less, and there is an update four times a second."""
+    tally = late(3, 5, 1, first=20)
+    assert counts(history((tally.elapsed, tally))) == {22: 9}
+
+
+def test_series_share_the_seconds_of_all_hits():
+    tally = late(10, 20, 10)
+    tally.line(SeriesKey(HIT, "http://host/rare", "GET")).record(1000, 200)
+    tally.timeline.add(5, Second(0, 0, 8, 0))
+    for _ in range(8):
+        tally.line(SeriesKey(TEST, "test")).record(5, Verdict.SUCCESS)
+    rows = [(key.name, second, slot.count) for key, second, slot in history((5, tally)).rows()]
+    assert rows == [
+        ("http://host/", 0, 10),
+        ("http://host/", 1, 20),
+        ("http://host/", 2, 10),
+        ("http://host/rare", 1, 1),
+        ("test", 5, 8),
+    ]
+
+
+def test_what_came_very_late_is_of_longer_steps():
+    """To spread it over every second would hold up all else."""
+    tally = late(*[1] * (10 * MAX_STEPS))
+    made = counts(history((tally.elapsed, tally)))
+    assert made == dict.fromkeys(range(9, 10 * MAX_STEPS, 10), 10)
+
+
+def test_what_is_said_to_have_ended_later_than_it_came_is_of_that_second():
+    tally = late(*[1] * 10)
+    assert counts(history((5, tally))) == {0: 1, 1: 1, 2: 1, 3: 1, 4: 1, 5: 5}
 
 
 @pytest.mark.parametrize(

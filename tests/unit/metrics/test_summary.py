@@ -224,7 +224,7 @@ def a_run() -> RunView:
         started=1000.0,
         elapsed=5.0,
         tally=tally,
-        agents=(AgentView("a1", "box", 2, "lost", 8, None),),
+        agents=(AgentView("a1", "box", 2, "lost", 8, None, 4, "2.0"),),
         warnings=("a warning",),
     )
 
@@ -322,6 +322,8 @@ def test_summary_of_a_run():
             "state": "lost",
             "hits": 8,
             "unknown": None,
+            "cores": 4,
+            "version": "2.0",
         }
     ]
     assert summary == {

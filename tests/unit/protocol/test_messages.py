@@ -69,6 +69,7 @@ WRONG_VIEWS = {
     "an agent of fewer than no workers": agent(workers=-1),
     "an agent of fewer than no hits": agent(hits=-1),
     "an agent of fewer than no unknown": agent(unknown=-1),
+    "an agent of fewer than no cores": agent(cores=-1),
 }
 
 
