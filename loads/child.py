@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
-from loads.events import Command, Job, LineReader, WorkerEvent, encode
+from loads.events import Beat, Command, Job, LineReader, WorkerEvent, encode
 from loads.recorder.memory import Memory
 from loads.recorder.reader import RecorderReader
 
@@ -19,7 +19,8 @@ class Child:
 
     ``ready``, ``done`` and ``group`` note what it said of itself: that the test is loaded, that
     everything is done, and which group of users it ended last; ``warnings`` are those that no delta
-    has carried yet.  ``gone`` means that its last delta was given.
+    has carried yet.  ``left_alone`` is for how many seconds it had not heard of us when it stopped
+    its load for that.  ``gone`` means that its last delta was given.
     """
 
     def __init__(
@@ -44,11 +45,14 @@ class Child:
         self.gone = False
         self.group = -1
         self.warnings: set[str] = set()
+        self.left_alone = 0.0
         self._foreground = foreground
         self._lines = LineReader()
+        self._unsent = b""
         self.events, events_in = os.pipe()
         commands_out, self._commands = os.pipe()
         os.set_blocking(self.events, False)
+        os.set_blocking(self._commands, False)  # a worker may be stopped, and read nothing
         made = job(events_in, self.memory.fd)
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own worker
@@ -66,9 +70,25 @@ class Child:
         self.tell(made)
 
     def tell(self, command: Command) -> None:
-        """Send a command."""
-        with contextlib.suppress(BrokenPipeError):  # it is dead, which will be noticed
-            os.write(self._commands, encode(command))
+        """Send a command, at once or when there is room for it: see :meth:`flush`."""
+        self._unsent += encode(command)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what there was no room for."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._commands, self._unsent) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # it is dead, which will be noticed
+            self._unsent = b""
+
+    def beat(self) -> None:
+        """Say that we are there.  Where that finds no room, enough of it waits to be read."""
+        if not self._unsent:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._commands, encode(Beat()))  # a pipe takes all of so little, or none
 
     def heard(self) -> list[WorkerEvent]:
         """What it said since the last time."""

@@ -270,6 +270,8 @@ class Server:
             scratch=self._scratch,
             run_id=self._run_id,
             libraries=self._libraries,
+            orphan_timeout=self._core.settings.orphan_timeout,
+            owner="its agent",
         )
 
     def _extend(self, action: PrepareExtension | StartExtension | DropExtension) -> None:

@@ -469,6 +469,47 @@ def test_a_stopped_run_that_lost_an_agent_names_it(stage: Stage, target: Target)
 # -- a headless cluster ----------------------------------------------------------------------------
 
 
+def test_workers_stop_when_their_agent_is_stopped_and_it_tells_all_when_it_goes_on(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_slow.py", site("/slow/0.05"))
+    cluster = Cluster(stage, 2, agent_options=BRIEF)
+    options = ("test_slow", "-u", USERS, "--hits", 250, "--server-url", target.url)
+    runner = cluster.start(*options)
+    under_load(target, 20)
+    victim, other = cluster.agents
+    victim.signal(signal.SIGSTOP)
+    until(lambda: not victim.workers, "the end of its workers")
+    assert other.workers, "those of the other go on"
+    victim.signal(signal.SIGCONT)
+    result = runner.wait()
+    assert result.code == 4
+    assert result.is_exact_but_for_cut(target)
+    assert result.tests["success"] < 2 * USERS * 250
+    (loss,) = result.warnings
+    assert "stopped early: orphaned, no word from its agent for 3 s: all its hits are" in loss
+
+
+def test_an_agent_that_is_stopped_for_good_leaves_no_load(stage: Stage, target: Target) -> None:
+    """The run ends without it, and nobody's target is served any longer than that takes."""
+    stage.write("test_site.py", SITE)
+    cluster = quick_cluster(stage, 1, BRIEF)
+    options = ("test_site", "-u", USERS, "--hits", 1_000_000, "--server-url", target.url)
+    runner = cluster.start(*options)
+    under_load(target)
+    (agent,) = cluster.agents
+    agent.signal(signal.SIGSTOP)
+    until(lambda: not agent.workers, "the end of its workers")
+    served = target.hits
+    result = runner.wait()
+    assert result.code == 4
+    assert is_bounded(result, target)
+    assert target.hits == served
+    agent.signal(signal.SIGCONT)
+    agent.says("Registered with the broker", times=2)
+    assert target.hits == served
+
+
 def test_an_orphaned_agent_stops_its_load_and_tells_all_when_its_broker_is_back(
     stage: Stage, target: Target
 ) -> None:
