@@ -373,6 +373,7 @@ def _account(kept: d.AccountKept) -> Account:
         kept.given_up,
         kept.missing,
         kept.tests,
+        kept.totals,
     )
 
 
