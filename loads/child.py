@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from loads.events import Beat, Command, Job, LineReader, WorkerEvent, encode
 from loads.recorder.memory import Memory
@@ -29,11 +30,13 @@ class Child:
         job: Callable[[int, int], Job],
         libraries: str = "",
         foreground: bool = False,
+        last_words: bytes = b"",
     ) -> None:
         """``job`` makes the job from the descriptors for events and memory.
 
         ``libraries`` is a directory with what was installed for the test.  In the foreground, the
         process has the terminal: its user can be asked things, by a debugger for example.
+        ``last_words`` is what it is to do when we are gone: see ``loads.agent.last_words``.
         """
         self.name = name
         self.memory = Memory.create()
@@ -54,19 +57,23 @@ class Child:
         os.set_blocking(self.events, False)
         os.set_blocking(self._commands, False)  # a worker may be stopped, and read nothing
         made = job(events_in, self.memory.fd)
+        handed = [commands_out, events_in]
+        if last_words and hasattr(os, "memfd_create"):
+            handed.append(_written(last_words))
+            made = replace(made, last_words=handed[-1])
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own worker
                 [sys.executable, "-m", "loads.worker", str(commands_out)],
                 stdin=None if foreground else subprocess.DEVNULL,
                 stdout=None if foreground else sys.stderr.fileno(),  # ours is for results
-                pass_fds=(commands_out, events_in, self.memory.fd),
+                pass_fds=(*handed, self.memory.fd),
                 cwd=made.plan.test_dir or made.root,
                 env={**_environment(made, libraries), **made.plan.env},
                 start_new_session=not foreground,  # Ctrl-C is the supervisor's to handle
             )
         finally:
-            os.close(events_in)
-            os.close(commands_out)
+            for fd in handed:
+                os.close(fd)
         self.tell(made)
 
     def tell(self, command: Command) -> None:
@@ -128,6 +135,13 @@ class Child:
         os.close(self._commands)
         os.close(self.events)
         self.reader.close()
+
+
+def _written(text: bytes) -> int:
+    """The descriptor of a file without a name, which holds ``text``."""
+    fd = os.memfd_create("loads-last-words")
+    os.write(fd, text)
+    return fd
 
 
 def _environment(job: Job, libraries: str) -> Mapping[str, str]:

@@ -28,6 +28,8 @@ class Job:
     the recorder's memory.  ``verbose`` is how much of its doings to show on standard output:
     1 for debugging in the foreground, 2 for every request and answer as well.  ``name`` is the
     worker's.  For ``orphan_timeout`` seconds it keeps up its load without any command.
+    ``last_words`` is a descriptor with what is to be done when the supervisor is gone, if it is not
+    negative; see ``loads.agent.last_words``.
     """
 
     plan: RunPlan
@@ -40,6 +42,7 @@ class Job:
     name: str = ""
     run_id: str = ""
     orphan_timeout: float = 30.0
+    last_words: int = -1
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ time has passed, and :meth:`Supervisor.sample` several times a second.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -70,7 +71,8 @@ class Supervisor:
     should they outlive this process.  ``prefix`` starts the names of the workers; ``libraries``
     is a directory with what was installed for the test.  In the ``foreground``, a worker has the
     terminal to itself; ``verbose`` has it show what it does there.  Without any sign of us, which
-    people know as ``owner``, workers keep up their load for ``orphan_timeout`` seconds.
+    people know as ``owner``, workers keep up their load for ``orphan_timeout`` seconds.  What they
+    do when we are gone is what ``last_words`` makes of their names; by default they end.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Supervisor:
         verbose: int = 0,
         orphan_timeout: float = 30.0,
         owner: str = "loads-runner",
+        last_words: Callable[[str], bytes] = lambda name: b"",
     ) -> None:
         self._plan = plan
         self._owner = owner
@@ -114,7 +117,7 @@ class Supervisor:
                     # one beat that is late is no reason
                     orphan_timeout=max(orphan_timeout, 3 * BEAT),
                 )
-                self._workers.append(Child(name, job, libraries, foreground))
+                self._workers.append(Child(name, job, libraries, foreground, last_words(name)))
         except BaseException:
             self.close()
             raise

@@ -2,9 +2,9 @@
 
 Commands arrive on one pipe, events leave on another, results are left in shared memory.  A native
 thread reads the commands, so that a worker whose greenlets are blocked still notices that its
-supervisor is gone: then it ends at once, because load that nobody counts or could stop is an
-attack.  Where the supervisor is there and silent, the load is stopped after some time, and what
-was done can still be read: see :mod:`loads.worker.switch`.
+supervisor is gone: then its load ends at once, see :mod:`loads.worker.orphan`.  Where the
+supervisor is there and silent, the load is stopped after some time, and what was done can still be
+read: see :mod:`loads.worker.switch`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import contextlib
 import gc
 import os
 import select
-import shutil
-import signal
 import sys
 import time
 from collections import deque
@@ -50,6 +48,7 @@ from loads.recorder.memory import Memory
 from loads.recorder.writer import Recorder
 from loads.worker.fixtures import fixtures
 from loads.worker.loader import load
+from loads.worker.orphan import end_by_force, leave
 from loads.worker.switch import INTERVAL, Switch
 from loads.worker.users import Users
 from loads.worker.watchdog import LIMIT, Watchdog
@@ -73,7 +72,6 @@ class Commands:
         self._event = Event()
         self._watcher = gevent.get_hub().loop.async_()
         self._watcher.start(self._event.set)
-        self.scratch = ""
 
     def read_job(self) -> Job:
         """The first command, waited for with nothing else running yet."""
@@ -84,7 +82,8 @@ class Commands:
             self._arrived.extend(self._reader.feed(data))
         job = self._arrived.popleft()
         assert isinstance(job, Job)
-        self.scratch = job.scratch
+        if job.last_words >= 0:
+            os.set_inheritable(job.last_words, False)  # it is none of the test's business
         _start_thread(self._read_for_ever, (job,))
         return job
 
@@ -96,18 +95,18 @@ class Commands:
             readable = poll.poll(INTERVAL * 1000)
             waited = time.monotonic() - before
             if readable:
-                self._read(switch)
+                self._read(job, switch)
             what = switch.waited(waited, heard=bool(readable))
             if what == "stop":
                 _tell(job, LeftAlone(switch.silence))
                 self._hand_over(StopUsers(0.0))
             elif what == "end":
-                _end_by_force()
+                end_by_force()
 
-    def _read(self, switch: Switch) -> None:
+    def _read(self, job: Job, switch: Switch) -> None:
         data = os.read(self._fd, 1 << 16)
         if not data:
-            self._orphaned()
+            leave(job)
         for command in self._reader.feed(data):
             if isinstance(command, StartGroup):
                 switch.arm()
@@ -118,12 +117,6 @@ class Commands:
         self._arrived.append(command)
         self._watcher.send_ignoring_arg(None)
 
-    def _orphaned(self) -> None:
-        """The supervisor is gone, so nobody else will remove what it made for this run."""
-        if self.scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-        _end_by_force()
-
     def next(self) -> object:
         """Wait for the next command."""
         while not self._arrived:
@@ -131,12 +124,6 @@ class Commands:
             if not self._arrived:
                 self._event.wait()
         return self._arrived.popleft()
-
-
-def _end_by_force() -> None:
-    if os.getpgrp() == os.getpid():  # not in the foreground, where the group is the user's
-        os.killpg(os.getpid(), signal.SIGKILL)  # with whatever the test has started
-    os._exit(1)
 
 
 def _tell(job: Job, event: WorkerEvent) -> None:
