@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from loads.events import Command, Job, LineReader, WorkerEvent, encode
+from loads.events import Beat, Command, Job, LineReader, WorkerEvent, encode
 from loads.recorder.memory import Memory
 from loads.recorder.reader import RecorderReader
 
@@ -19,7 +20,8 @@ class Child:
 
     ``ready``, ``done`` and ``group`` note what it said of itself: that the test is loaded, that
     everything is done, and which group of users it ended last; ``warnings`` are those that no delta
-    has carried yet.  ``gone`` means that its last delta was given.
+    has carried yet.  ``left_alone`` is for how many seconds it had not heard of us when it stopped
+    its load for that.  ``gone`` means that its last delta was given.
     """
 
     def __init__(
@@ -28,11 +30,13 @@ class Child:
         job: Callable[[int, int], Job],
         libraries: str = "",
         foreground: bool = False,
+        last_words: bytes = b"",
     ) -> None:
         """``job`` makes the job from the descriptors for events and memory.
 
         ``libraries`` is a directory with what was installed for the test.  In the foreground, the
         process has the terminal: its user can be asked things, by a debugger for example.
+        ``last_words`` is what it is to do when we are gone: see ``loads.agent.last_words``.
         """
         self.name = name
         self.memory = Memory.create()
@@ -44,31 +48,54 @@ class Child:
         self.gone = False
         self.group = -1
         self.warnings: set[str] = set()
+        self.left_alone = 0.0
         self._foreground = foreground
         self._lines = LineReader()
+        self._unsent = b""
         self.events, events_in = os.pipe()
         commands_out, self._commands = os.pipe()
         os.set_blocking(self.events, False)
+        os.set_blocking(self._commands, False)  # a worker may be stopped, and read nothing
         made = job(events_in, self.memory.fd)
+        handed = [commands_out, events_in]
+        if last_words and hasattr(os, "memfd_create"):
+            handed.append(_written(last_words))
+            made = replace(made, last_words=handed[-1])
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own worker
                 [sys.executable, "-m", "loads.worker", str(commands_out)],
                 stdin=None if foreground else subprocess.DEVNULL,
                 stdout=None if foreground else sys.stderr.fileno(),  # ours is for results
-                pass_fds=(commands_out, events_in, self.memory.fd),
+                pass_fds=(*handed, self.memory.fd),
                 cwd=made.plan.test_dir or made.root,
                 env={**_environment(made, libraries), **made.plan.env},
                 start_new_session=not foreground,  # Ctrl-C is the supervisor's to handle
             )
         finally:
-            os.close(events_in)
-            os.close(commands_out)
+            for fd in handed:
+                os.close(fd)
         self.tell(made)
 
     def tell(self, command: Command) -> None:
-        """Send a command."""
-        with contextlib.suppress(BrokenPipeError):  # it is dead, which will be noticed
-            os.write(self._commands, encode(command))
+        """Send a command, at once or when there is room for it: see :meth:`flush`."""
+        self._unsent += encode(command)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what there was no room for."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._commands, self._unsent) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # it is dead, which will be noticed
+            self._unsent = b""
+
+    def beat(self) -> None:
+        """Say that we are there.  Where that finds no room, enough of it waits to be read."""
+        if not self._unsent:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._commands, encode(Beat()))  # a pipe takes all of so little, or none
 
     def heard(self) -> list[WorkerEvent]:
         """What it said since the last time."""
@@ -108,6 +135,13 @@ class Child:
         os.close(self._commands)
         os.close(self.events)
         self.reader.close()
+
+
+def _written(text: bytes) -> int:
+    """The descriptor of a file without a name, which holds ``text``."""
+    fd = os.memfd_create("loads-last-words")
+    os.write(fd, text)
+    return fd
 
 
 def _environment(job: Job, libraries: str) -> Mapping[str, str]:

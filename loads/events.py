@@ -27,7 +27,9 @@ class Job:
     ``control``, ``memory`` are inherited file descriptors: the pipe for its events, and
     the recorder's memory.  ``verbose`` is how much of its doings to show on standard output:
     1 for debugging in the foreground, 2 for every request and answer as well.  ``name`` is the
-    worker's.
+    worker's.  For ``orphan_timeout`` seconds it keeps up its load without any command.
+    ``last_words`` is a descriptor with what is to be done when the supervisor is gone, if it is not
+    negative; see ``loads.agent.last_words``.
     """
 
     plan: RunPlan
@@ -39,6 +41,8 @@ class Job:
     verbose: int = 0
     name: str = ""
     run_id: str = ""
+    orphan_timeout: float = 30.0
+    last_words: int = -1
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,12 @@ class StopUsers:
     grace: float
 
 
-Command = Job | StartGroup | StopUsers
+@dataclass(frozen=True)
+class Beat:
+    """The supervisor is there, and runs.  Said about once a second."""
+
+
+Command = Job | StartGroup | StopUsers | Beat
 
 # -- worker to supervisor ------------------------------------------------------------------------
 
@@ -99,7 +108,14 @@ class Warned:
     text: str
 
 
-WorkerEvent = WorkerReady | WorkerFailed | GroupEnded | WorkerEnded | Warned
+@dataclass(frozen=True)
+class LeftAlone:
+    """The load is stopped, because the supervisor has not said anything for ``seconds``."""
+
+    seconds: float
+
+
+WorkerEvent = WorkerReady | WorkerFailed | GroupEnded | WorkerEnded | Warned | LeftAlone
 
 _KINDS: dict[str, type[Any]] = {
     cls.__name__: cls
@@ -107,11 +123,13 @@ _KINDS: dict[str, type[Any]] = {
         Job,
         StartGroup,
         StopUsers,
+        Beat,
         WorkerReady,
         WorkerFailed,
         GroupEnded,
         WorkerEnded,
         Warned,
+        LeftAlone,
     )
 }
 

@@ -49,6 +49,18 @@ class Delta:
     unknown: int | None = 0
 
 
+@dataclass(frozen=True)
+class Totals:
+    """What a source had done in all when it was lost: ``hits`` made, ``tests`` finished.
+
+    Up to ``under_way`` hits more had been begun.
+    """
+
+    hits: int
+    tests: int
+    under_way: int
+
+
 @dataclass
 class Account:
     """One source.  ``last`` is the highest sequence number up to which everything was merged.
@@ -56,7 +68,8 @@ class Account:
     ``ended`` is empty while more may come, and then says how the source ended; ``reason`` is for
     people.  ``unknown`` bounds what a source that was lost may have done without a report.
     ``given_up`` tells that it did not say so itself: somebody stopped waiting for it.
-    ``missing`` deltas of it were merged once, and then lost with their ledger.
+    ``missing`` deltas of it were merged once, and then lost with their ledger.  ``totals`` are
+    known of one that was lost together with whoever made its deltas.
     """
 
     last: int = 0
@@ -68,6 +81,29 @@ class Account:
     given_up: bool = False
     missing: int = 0
     tests: int = 0
+    totals: Totals | None = None
+
+    @property
+    def unreported(self) -> int:
+        """The hits that it is known to have made, and that are in no delta that was merged."""
+        return max(0, self.totals.hits - self.hits) if self.totals else 0
+
+    @property
+    def tests_done(self) -> int:
+        """The tests that it is known to have finished, be they in a delta or not."""
+        return max(self.totals.tests, self.tests) if self.totals else self.tests
+
+    def end(self, ended: str, reason: str, unknown: int | None) -> None:
+        """Note how it ended; without an ``ended``, that it goes on.
+
+        What its totals say is the last word, also about deltas that were only late.
+        """
+        self.given_up = False
+        if self.totals:
+            self.users, self.unknown = 0, self.unreported + self.totals.under_way
+            return
+        self.ended, self.reason = ended, reason
+        self.unknown = None if self.missing else unknown
 
 
 class Ledger:
@@ -135,11 +171,9 @@ class Ledger:
             return Entry.EARLY
         account.last = delta.sequence
         account.users = delta.users
-        account.ended, account.reason = delta.ended, delta.reason
-        account.unknown = None if account.missing else delta.unknown
-        account.given_up = False
         account.hits += delta.tally.hits
         account.tests += sum(delta.tally.outcomes(TEST).values())
+        account.end(delta.ended, delta.reason, delta.unknown)
         self._unsaved.merge(self._cap.admit(delta.tally))
         self._is_taken = False
         return Entry.MERGED
@@ -160,6 +194,18 @@ class Ledger:
         if not account.ended:
             account.ended, account.reason, account.unknown = LOST, reason, None
             account.users, account.given_up = 0, True
+
+    def bound(self, source: str, totals: Totals, reason: str) -> bool:
+        """A source is lost, and this is what it had done in all; False if it has ended before.
+
+        One that was given up had not said so itself.
+        """
+        account = self.expect(source)
+        if account.ended and not account.given_up:
+            return False
+        account.ended, account.reason, account.totals = LOST, reason, totals
+        account.end(LOST, reason, None)
+        return True
 
     def reopen(self, source: str) -> None:
         """A source that was given up is there again; one that ended by itself stays ended."""
@@ -182,7 +228,7 @@ class Ledger:
     def losses(self) -> tuple[str, ...]:
         """What was lost, a line for each source, with what is known of its extent."""
         return tuple(
-            f"{source} {account.reason}: {_bounds(account.unknown)}"
+            f"{source} {account.reason}: {_bounds(account)}"
             if account.ended == LOST
             else f"{source} made {account.missing} reports that the broker has lost"
             for source, account in self.lost.items()
@@ -198,7 +244,13 @@ class Ledger:
         }
 
 
-def _bounds(unknown: int | None) -> str:
+def _bounds(account: Account) -> str:
+    unknown = account.unknown
+    if unknown is not None and account.totals and account.unreported:
+        made = account.unreported
+        hits = "1 hit was" if made == 1 else f"{made:,} hits were"
+        also = f", and up to {account.totals.under_way:,} were under way"
+        return f"{hits} made after its last report{also if account.totals.under_way else ''}"
     if unknown is None:
         return "what it did after its last report is not known"
     if not unknown:

@@ -8,6 +8,7 @@ time has passed, and :meth:`Supervisor.sample` several times a second.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +18,7 @@ from loads.errors import ExitCode
 from loads.events import (
     GroupEnded,
     Job,
+    LeftAlone,
     StartGroup,
     StopUsers,
     Warned,
@@ -29,6 +31,7 @@ from loads.ledger import FINISHED, LOST, STOPPED, Delta
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan, Segment
 
+BEAT = 1.0  #: seconds between two signs of life to a worker
 SLACK = 5.0  #: seconds beyond the grace period after which a worker that does not end is killed
 
 
@@ -67,7 +70,9 @@ class Supervisor:
     ``root`` is the directory with the test; ``scratch``, if given, one that the workers remove
     should they outlive this process.  ``prefix`` starts the names of the workers; ``libraries``
     is a directory with what was installed for the test.  In the ``foreground``, a worker has the
-    terminal to itself; ``verbose`` has it show what it does there.
+    terminal to itself; ``verbose`` has it show what it does there.  Without any sign of us, which
+    people know as ``owner``, workers keep up their load for ``orphan_timeout`` seconds.  What they
+    do when we are gone is what ``last_words`` makes of their names; by default they end.
     """
 
     def __init__(
@@ -83,8 +88,13 @@ class Supervisor:
         libraries: str = "",
         foreground: bool = False,
         verbose: int = 0,
+        orphan_timeout: float = 30.0,
+        owner: str = "loads-runner",
+        last_words: Callable[[str], bytes] = lambda name: b"",
     ) -> None:
         self._plan = plan
+        self._owner = owner
+        self._beaten = clock.monotonic()
         self._clock = clock
         self._stopping = False
         self._deadline: float | None = None
@@ -104,8 +114,10 @@ class Supervisor:
                     verbose=verbose,
                     name=name,
                     run_id=run_id,
+                    # one beat that is late is no reason
+                    orphan_timeout=max(orphan_timeout, 3 * BEAT),
                 )
-                self._workers.append(Child(name, job, libraries, foreground))
+                self._workers.append(Child(name, job, libraries, foreground, last_words(name)))
         except BaseException:
             self.close()
             raise
@@ -158,6 +170,7 @@ class Supervisor:
 
     def poll(self) -> list[Happening]:
         """What happened since the last time: readiness, failure, last deltas of workers."""
+        self._keep_beating()
         happenings: list[Happening] = []
         for worker in self._workers:
             if worker.gone:
@@ -176,6 +189,16 @@ class Supervisor:
             happenings.append(AllReady())
         self._go_on()
         return happenings
+
+    def _keep_beating(self) -> None:
+        now = self._clock.monotonic()
+        due = now - self._beaten >= BEAT
+        for worker in self._workers:
+            if not worker.gone:
+                worker.flush()
+                worker.beat() if due else None
+        if due:
+            self._beaten = now
 
     def sample(self, name: str) -> Delta | None:
         """What a worker recorded since its last delta; None when there is nothing new."""
@@ -212,6 +235,8 @@ class Supervisor:
             worker.done = True
         elif isinstance(event, Warned):
             worker.warnings.add(event.text)
+        elif isinstance(event, LeftAlone):
+            worker.left_alone = event.seconds
 
     def _cannot_start(self, code: int, message: str, hint: str) -> list[Happening]:
         """One failure speaks for all: the others failed for the same reason."""
@@ -234,9 +259,12 @@ class Supervisor:
                 "What it printed is above.",
             )
         tally = worker.reader.read()
-        if worker.done:
+        if worker.left_alone:
+            why = f"orphaned, no word from {self._owner} for {worker.left_alone:.0f} s"
+            how = f"stopped early: {why}" if worker.done else f"{how}: {why}"
+        elif worker.done:
             return [self._delta(worker, tally, ended=STOPPED if self._stopping else FINISHED)]
-        unknown = worker.reader.under_way
+        unknown = 0 if worker.done else worker.reader.under_way
         return [self._delta(worker, tally, ended=LOST, reason=how, unknown=unknown)]
 
     # -- groups ------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from loads.agent.actions import (
 )
 from loads.agent.core import Core, Settings
 from loads.agent.dependencies import Installation
+from loads.agent.last_words import Errand
 from loads.bundle import copy_to, unpack
 from loads.clock import Clock
 from loads.errors import BrokerUnreachable, ExitCode, LoadsError, RemoteProtocolError
@@ -67,6 +68,7 @@ class Server:
 
     def __init__(self, backend: Access, workers: int, clock: Clock, orphan_timeout: float) -> None:
         self._clock = clock
+        self._backend = backend
         self._supervisors: dict[int, Supervisor] = {}  # by the number of the load
         self._ready: set[int] = set()
         self._asked: dict[int, float] = {}
@@ -270,7 +272,20 @@ class Server:
             scratch=self._scratch,
             run_id=self._run_id,
             libraries=self._libraries,
+            orphan_timeout=self._core.settings.orphan_timeout,
+            owner="its agent",
+            last_words=self._errand,
         )
+
+    def _errand(self, worker: str) -> bytes:
+        """What a worker is to do when this agent is dead.
+
+        Of programs that are no longer heard, nobody knows what they had done: theirs says nothing.
+        """
+        if self._plan.test_runner:
+            return b""
+        errand = Errand(self._run_id, self.agent_id, worker, self._backend, self._scratch)
+        return errand.pack()
 
     def _extend(self, action: PrepareExtension | StartExtension | DropExtension) -> None:
         number, now = action.number, self._clock.monotonic()

@@ -368,6 +368,7 @@ def _account(kept: d.AccountKept) -> Account:
         kept.given_up,
         kept.missing,
         kept.tests,
+        kept.totals,
     )
 
 
@@ -397,10 +398,15 @@ def _is_merged(run: Run, delta: d.DeltaKept, body: bytes) -> bool:
         report = unpack(m.Report, body)
         ledger.skip(report.worker, report.sequence)  # as was done before it was stored
         return ledger.merge(delta_of(report)) is Entry.MERGED
-    if all(kept.last <= ledger.expect(kept.source).last for kept in delta.accounts):
+    if not any(_is_news(kept, ledger.expect(kept.source)) for kept in delta.accounts):
         return False
     ledger.begin_with({kept.source: _account(kept) for kept in delta.accounts}, delta.tally)
     return True
+
+
+def _is_news(kept: d.AccountKept, known: Account) -> bool:
+    """Whether a stored account is later than one that is known."""
+    return kept.last > known.last or (kept.totals is not None and known.totals is None)
 
 
 def delta_of(report: m.Report) -> Delta:

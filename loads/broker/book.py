@@ -9,6 +9,7 @@ from loads.broker.actions import Action, Log, Publish, Store, ToAgent
 from loads.broker.documents import DeltaKept, Head, account_kept
 from loads.broker.settings import Settings
 from loads.broker.state import Agent, Part, Run
+from loads.metrics.tally import Tally
 from loads.protocol.codec import pack
 from loads.protocol.messages import Acknowledge, Message, Update
 from loads.protocol.roles import UNLOCKED, Who
@@ -57,7 +58,7 @@ class Book:
 
     def publish(self, run: Run) -> None:
         """Let consoles know how a run is; what they are told has been stored."""
-        self._settle(run)
+        self.settle(run)
         run.number += 1
         run.published_at = self.now
         update = Update(run.number, run.tell_changes(self.settings.told_agents))
@@ -68,7 +69,13 @@ class Book:
         if run.ledger.news or run.owed:
             self.publish(run)
 
-    def _settle(self, run: Run) -> None:
+    def store_account(self, run: Run, worker: str) -> None:
+        """Have a worker's account stored as it is now, of which no report tells."""
+        self.settle(run)
+        kept = account_kept(worker, run.ledger.accounts[worker])
+        self.do(Store(AddDelta(run.run_id, pack(DeltaKept(Tally(), (kept,))))))
+
+    def settle(self, run: Run) -> None:
         """Have what was gathered stored as one delta, and acknowledge it."""
         if not run.owed:
             return

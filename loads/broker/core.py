@@ -176,7 +176,9 @@ class Core:
             return
         agent = self._registry.at(peer)
         if agent is None:
-            if not isinstance(message, m.Bye):
+            if isinstance(message, m.LastWords):
+                self._registry.hear_last_words(peer, message)
+            elif not isinstance(message, m.Bye):
                 self._book.do(ToAgent(peer, m.WhoAreYou()))
             return
         agent.liveness.heard = self._book.now

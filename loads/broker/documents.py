@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from loads.ledger import Account
+from loads.ledger import Account, Totals
 from loads.metrics.history import History
 from loads.metrics.summary import State, Status
 from loads.metrics.tally import Tally
@@ -100,6 +100,7 @@ class AccountKept:
     missing: int
     hits: int
     tests: int = 0
+    totals: Totals | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def account_kept(source: str, account: Account) -> AccountKept:
         account.missing,
         account.hits,
         account.tests,
+        account.totals,
     )
 
 

@@ -11,7 +11,7 @@ from loads.broker.book import Book
 from loads.broker.handover import Handover, is_on
 from loads.broker.state import Agent, Part, Run
 from loads.errors import ExitCode
-from loads.ledger import LOST
+from loads.ledger import LOST, Totals
 from loads.metrics.summary import Status
 from loads.protocol import messages as m
 from loads.protocol.limits import clipped
@@ -84,6 +84,36 @@ class Endings:
             self.end_if_over(run)
         else:
             self.lose_part(run, part, f"agent {part.agent_id} {why}")
+
+    def on_last_words(self, message: m.LastWords) -> Part | None:
+        """A worker of a dead agent says what it had done; gives the part whose workers all have.
+
+        What is known of a worker that has ended before is not changed, and nobody but the part's
+        agent is heard about it.
+        """
+        run = self._book.runs.get(message.run_id)
+        part = run.parts.get(message.agent_id) if run else None
+        if run is None or part is None or run.state not in ("running", "stopping"):
+            return None
+        if part.key != self._book.who.name or message.worker not in part.all_workers:
+            return None
+        totals = Totals(message.hits, message.tests, message.under_way)
+        if not run.ledger.bound(message.worker, totals, "was killed with its agent"):
+            return None
+        run.unheard.discard(message.worker)
+        run.reported[part.agent_id] = None
+        self._book.store_account(run, message.worker)
+        accounts = [run.ledger.accounts[worker] for worker in part.all_workers]
+        return part if all(a.ended and not a.given_up for a in accounts) else None
+
+    def bury(self, run: Run, part: Part) -> None:
+        """The agent of a part is dead, and all that can be known of it is: nobody waits for it."""
+        part.awaited_until = 0.0
+        run.awaited.pop(part.agent_id, None)
+        if part.is_over:
+            self.end_if_over(run)
+        else:
+            self.lose_part(run, part, f"agent {part.agent_id} was killed")
 
     def await_no_more(self, key: str) -> None:
         """Nobody comes back with this key."""

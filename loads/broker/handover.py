@@ -6,9 +6,9 @@ part.  It is asked for until it is answered, also over broken connections.  One 
 refuses is passed on to another.  What of it is left when its agent is lost as well is handed over
 again, so that every load ends up with somebody as long as anybody is there.
 
-A test whose end was not reported is left to do, so that the result has as many tests as were
-planned.  The target may have seen more: those that were lost with the agent, or that it reports
-when it comes back.
+A test whose end is not known is left to do.  One is known that was reported, and, of workers that
+could still say how many they had finished, any other.  The target may see more tests than were
+planned: those that were lost with the agent, or that it reports when it comes back.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Handover:
             if accounts and not any(account.ended == LOST for account in accounts):
                 return None
             return after_seconds(plan, max(0.0, self._book.now - load.since))
-        done = sum(account.tests for account in accounts)
+        done = sum(account.tests_done for account in accounts)
         return after_tests(plan, done)
 
     def _give(

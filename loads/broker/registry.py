@@ -105,6 +105,18 @@ class Registry:
         self._endings.lose(agent, f"left: {message.reason}" if message.reason else "left")
         self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
 
+    def hear_last_words(self, peer: bytes, message: m.LastWords) -> None:
+        """A worker has outlived its agent for so long.  Whatever it says, it need not say again."""
+        book = self._book
+        part = self._endings.on_last_words(message)
+        if part is not None:
+            agent = book.agents.get(part.agent_id)
+            if agent is not None and agent.run_id == message.run_id:
+                self._forget(agent)
+            book.log("warning", f"Agent {part.agent_id} is lost: it was killed.")
+            self._endings.bury(book.runs[message.run_id], part)
+        book.do(ToAgent(peer, m.Release(message.run_id)))
+
     def send_away(self, event: KeyGone) -> None:
         """Agents whose key is good no longer leave, stop their load, and are not awaited."""
         for agent in [a for a in self._book.agents.values() if a.key == event.name]:

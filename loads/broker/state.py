@@ -111,6 +111,11 @@ class Part:
         return self.state in ("ended", LOST)
 
     @property
+    def may_have_more(self) -> bool:
+        """Whether it may have begun with a load of whose workers nobody has heard."""
+        return not all(extension.is_answered for extension in self.extensions)
+
+    @property
     def all_workers(self) -> tuple[str, ...]:
         """The workers of its own load, and of those that it took over."""
         return sum((extension.workers for extension in self.extensions), self.workers)
@@ -227,8 +232,8 @@ class Run:
         if any(account.missing for account in accounts):
             return False
         lost = [account for account in accounts if account.ended == LOST]
-        if part.state == LOST and not all(e.is_answered for e in part.extensions):
-            return False  # it may have begun with what nobody has heard of
+        if part.state == LOST and part.may_have_more:
+            return False
         made_good = part.handed_over and not any(account.unknown != 0 for account in lost)
         return made_good or not (lost or any(e.is_missing for e in part.extensions))
 
@@ -298,11 +303,11 @@ class Run:
         if self.plan.duration is not None or not part.is_over:
             return ""
         accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
-        if all(a.unknown is not None for a in accounts):
+        if all(a.unknown is not None for a in accounts) and not part.may_have_more:
             return ""
         plans = (self.plan, *(e.plan for e in part.extensions if not e.passed_on))
         planned = sum(plan.tests_in(group) for plan in plans for group in range(len(plan.users)))
-        done = sum(account.tests for account in accounts)
+        done = sum(account.tests_done for account in accounts)
         more = max(0, planned - done)
         tests = "a test that is" if more == 1 else f"up to {more:,} tests that are"
         return f"Agent {part.agent_id} may have run {tests} not counted."
@@ -310,6 +315,8 @@ class Run:
     def _agent_view(self, part: Part) -> AgentView:
         accounts = [self.ledger.accounts[worker] for worker in part.all_workers]
         bounds = [account.unknown for account in accounts]
+        if part.state == LOST and part.may_have_more:
+            bounds.append(None)
         known = [bound for bound in bounds if bound is not None]
         return AgentView(
             agent_id=part.agent_id,

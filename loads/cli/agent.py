@@ -29,7 +29,8 @@ _CLUSTER = section(
            help="A token, @FILE that holds one, or the broker's frontend.  "
            "[default: this user's own, on this machine]"),
     option("--orphan-timeout", default=30.0, type=click.FloatRange(1, 86400), metavar="SECONDS",
-           show_default=True, help="How long to keep up the load without a broker."),
+           show_default=True, help="How long to keep up the load without a broker; workers, "
+           "without their agent."),
 )  # fmt: skip
 _LOAD = section(
     "Load",

@@ -41,8 +41,9 @@ STATUSES: tuple[Status, ...] = ("", "finished", "stopped", "failed", "incomplete
 class AgentView:
     """One agent in a run.
 
-    ``hits`` are those reported by it, ``unknown`` the most hits that were under way, and so
-    neither reported nor excluded, when workers of it were lost; None when not even that is known.
+    ``hits`` are those reported by it, ``unknown`` the most hits that it may have made without a
+    report: those that were under way when workers of it were lost, and those that workers of an
+    agent that was killed had made since its last report; None when not even that is known.
     ``cores`` are those of its box, 0 where that is not known, ``version`` is its version of Loads.
     """
 

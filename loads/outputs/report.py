@@ -250,7 +250,7 @@ def _loss(agent: AgentView, encoding: str) -> str:
     if agent.unknown is None:
         return f"{known}; how many more there were is not known."
     if agent.unknown:
-        return f"{known}; under way and not counted: up to {agent.unknown:,}."
+        return f"{known}; not counted: up to {agent.unknown:,} more."
     return f"{known}, which is all that it made."
 
 

@@ -126,6 +126,26 @@ class Finished(Message):
 
 
 @dataclass(frozen=True)
+class LastWords(Message):
+    """An agent is dead; a ``worker`` of it has ended, and says so in its place; repeated.
+
+    In all it has made ``hits`` and finished ``tests``, those that were reported included, and up to
+    ``under_way`` hits more were not over yet.
+    """
+
+    run_id: str
+    agent_id: str
+    worker: str
+    hits: int
+    tests: int
+    under_way: int
+
+    def __post_init__(self) -> None:
+        limits.check_ids(self.run_id, self.agent_id, self.worker)
+        limits.check_totals(self.hits, self.tests, self.under_way)
+
+
+@dataclass(frozen=True)
 class Bye(Message):
     """The agent leaves of its own will."""
 

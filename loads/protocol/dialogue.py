@@ -31,6 +31,7 @@ from loads.protocol.messages import (
     Finished,
     GetRun,
     Heartbeat,
+    LastWords,
     ListAgents,
     ListRuns,
     Message,
@@ -95,6 +96,7 @@ TABLE: _Table = {
     State.NEW: {
         (_B, WhoAreYou): State.NEW,
         (_A, Register): State.REGISTERING,
+        (_A, LastWords): State.CLOSED,  # of a dead agent's worker, at an address of its own
     },
     State.REGISTERING: {
         (_A, Register): State.REGISTERING,

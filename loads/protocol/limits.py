@@ -75,6 +75,13 @@ def check_counts(*counts: int | None) -> None:
             raise ValueError("a count is not negative")
 
 
+def check_totals(*totals: int) -> None:
+    """What a worker may have done in all, so that no sum of it runs over."""
+    for value in totals:
+        if not 0 <= value <= MAX_RECORDED:
+            raise ValueError(f"a worker makes at most {MAX_RECORDED:,} hits and tests")
+
+
 def check_delta(tally: Tally) -> None:
     """What a worker may have done since its last report, so that no sum of it runs over."""
     if tally.recorded > MAX_RECORDED:

@@ -17,6 +17,7 @@ from loads.protocol.backend import (
     Extended,
     Finished,
     Heartbeat,
+    LastWords,
     Prepare,
     Ready,
     Register,
@@ -69,6 +70,7 @@ __all__ = [
     "Finished",
     "GetRun",
     "Heartbeat",
+    "LastWords",
     "ListAgents",
     "ListRuns",
     "Message",
@@ -102,6 +104,7 @@ MAX_BUNDLE, MAX_WORKERS = limits.MAX_BUNDLE, limits.MAX_WORKERS
 
 FROM_AGENT: tuple[type[Message], ...] = (
     Register, Ready, CannotRun, Extended, Report, Finished, Bye, Heartbeat,
+    LastWords,
 )  # fmt: skip
 TO_AGENT: tuple[type[Message], ...] = (
     Welcome, WelcomeBack, Rejected, WhoAreYou, Prepare, Start, Extend, StopLoad, Acknowledge,

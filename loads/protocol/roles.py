@@ -84,6 +84,7 @@ def verb(kind: type[m.Message]) -> str:
 
 _VERBS: dict[type[m.Message], str] = {
     m.Register: "register as an agent",
+    m.LastWords: "report what workers have done",
     m.Ping: "ask where the broker is",
     m.GetRun: "look at runs",
     m.Submit: "submit runs",

@@ -2,8 +2,9 @@
 
 Commands arrive on one pipe, events leave on another, results are left in shared memory.  A native
 thread reads the commands, so that a worker whose greenlets are blocked still notices that its
-supervisor is gone: then it ends at once, because load that nobody counts or could stop is an
-attack.
+supervisor is gone: then its load ends at once, see :mod:`loads.worker.orphan`.  Where the
+supervisor is there and silent, the load is stopped after some time, and what was done can still be
+read: see :mod:`loads.worker.switch`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import shutil
-import signal
+import select
 import sys
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,10 @@ from loads.clients.instrument import measure
 from loads.clients.trace import show
 from loads.errors import LoadsError
 from loads.events import (
+    Beat,
     GroupEnded,
     Job,
+    LeftAlone,
     LineReader,
     StartGroup,
     StopUsers,
@@ -45,6 +48,8 @@ from loads.recorder.memory import Memory
 from loads.recorder.writer import Recorder
 from loads.worker.fixtures import fixtures
 from loads.worker.loader import load
+from loads.worker.orphan import end_by_force, leave
+from loads.worker.switch import INTERVAL, Switch
 from loads.worker.users import Users
 from loads.worker.watchdog import LIMIT, Watchdog
 
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
 CUT_TIME = 2.0  #: seconds that cut greenlets have to unwind before the process ends regardless
 
 _start_thread = monkey.get_original("_thread", "start_new_thread")
+_poll = monkey.get_original("select", "poll")
 
 
 class Commands:
@@ -66,7 +72,6 @@ class Commands:
         self._event = Event()
         self._watcher = gevent.get_hub().loop.async_()
         self._watcher.start(self._event.set)
-        self.scratch = ""
 
     def read_job(self) -> Job:
         """The first command, waited for with nothing else running yet."""
@@ -77,25 +82,40 @@ class Commands:
             self._arrived.extend(self._reader.feed(data))
         job = self._arrived.popleft()
         assert isinstance(job, Job)
-        self.scratch = job.scratch
-        _start_thread(self._read_for_ever, ())
+        if job.last_words >= 0:
+            os.set_inheritable(job.last_words, False)  # it is none of the test's business
+        _start_thread(self._read_for_ever, (job,))
         return job
 
-    def _read_for_ever(self) -> None:
+    def _read_for_ever(self, job: Job) -> None:
+        switch, poll = Switch(job.orphan_timeout), _poll()
+        poll.register(self._fd, select.POLLIN)
         while True:
-            data = os.read(self._fd, 1 << 16)
-            if not data:
-                self._orphaned()
-            self._arrived.extend(self._reader.feed(data))
-            self._watcher.send_ignoring_arg(None)
+            before = time.monotonic()
+            readable = poll.poll(INTERVAL * 1000)
+            waited = time.monotonic() - before
+            if readable:
+                self._read(job, switch)
+            what = switch.waited(waited, heard=bool(readable))
+            if what == "stop":
+                _tell(job, LeftAlone(switch.silence))
+                self._hand_over(StopUsers(0.0))
+            elif what == "end":
+                end_by_force()
 
-    def _orphaned(self) -> None:
-        """The supervisor is gone, so nobody else will remove what it made for this run."""
-        if self.scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-        if os.getpgrp() == os.getpid():  # not in the foreground, where the group is the user's
-            os.killpg(os.getpid(), signal.SIGKILL)  # with whatever the test has started
-        os._exit(1)
+    def _read(self, job: Job, switch: Switch) -> None:
+        data = os.read(self._fd, 1 << 16)
+        if not data:
+            leave(job)
+        for command in self._reader.feed(data):
+            if isinstance(command, StartGroup):
+                switch.arm()
+            if not isinstance(command, Beat):
+                self._hand_over(command)
+
+    def _hand_over(self, command: object) -> None:
+        self._arrived.append(command)
+        self._watcher.send_ignoring_arg(None)
 
     def next(self) -> object:
         """Wait for the next command."""
@@ -104,6 +124,12 @@ class Commands:
             if not self._arrived:
                 self._event.wait()
         return self._arrived.popleft()
+
+
+def _tell(job: Job, event: WorkerEvent) -> None:
+    """Report to the supervisor; one that is gone needs no report."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(job.control, encode(event))
 
 
 class Worker:
@@ -117,9 +143,8 @@ class Worker:
         measure(self._job.plan.resolve_once, fast=self._job.plan.patching)
 
     def tell(self, event: WorkerEvent) -> None:
-        """Report to the supervisor; one that is gone needs no report."""
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._job.control, encode(event))
+        """Report to the supervisor."""
+        _tell(self._job, event)
 
     def run(self) -> None:
         """Load the test, then obey until the last group has ended or the users are stopped."""

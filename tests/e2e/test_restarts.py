@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 
@@ -289,7 +290,7 @@ def test_runs_that_have_ended_are_there_after_a_restart(stage: Stage, target: Ta
 
 
 def test_agents_that_do_not_come_back_are_lost(stage: Stage, target: Target) -> None:
-    """Broker and agent are killed, and only the broker comes back: the run ends all the same."""
+    """Broker and box are killed, and only the broker comes back: the run ends all the same."""
     stage.write("test_site.py", SITE)
     cluster = Cluster(stage, broker_options=("--agent-timeout", 1, "--return-timeout", 2))
     runner = cluster.start("test_site", "-u", USERS, "-d", 600, "--server-url", target.url)
@@ -298,7 +299,10 @@ def test_agents_that_do_not_come_back_are_lost(stage: Stage, target: Target) -> 
     known = cluster.view(run_id).tally.hits
     cluster.broker.signal(signal.SIGKILL)
     cluster.broker.wait()
-    cluster.agents[0].signal(signal.SIGKILL)
+    agent = cluster.agents[0]
+    for pid in (*agent.workers, agent.pid):
+        os.kill(pid, signal.SIGKILL)
+    agent.wait()
     runner.process.says("No word from the broker")
     cluster.start_broker()
     runner.process.says("The broker is back; the run went on")
@@ -307,6 +311,25 @@ def test_agents_that_do_not_come_back_are_lost(stage: Stage, target: Target) -> 
     assert known <= result.hits <= target.hits
     assert all("did not come back" in warning for warning in result.summary["warnings"])
     assert [agent["unknown"] for agent in result.summary["agents"]] == [None]
-    until(lambda: not stage.survivors().keys() - {cluster.broker.pid}, "the end of the workers")
-    for left in stage.tmp.glob("loads-run-*"):
-        left.rmdir()
+    cluster.start_agent().says("Registered with the broker")  # it removes what that one left
+
+
+def test_a_broker_that_comes_back_in_time_hears_what_workers_of_a_killed_agent_did(
+    stage: Stage, target: Target
+) -> None:
+    stage.write("test_site.py", SITE)
+    cluster = Cluster(stage)
+    runner = cluster.start("test_site", "-u", USERS, "-d", 600, "--server-url", target.url)
+    run_id = the_run(cluster)
+    until(lambda: cluster.view(run_id).tally.hits, "hits that the broker knows of")
+    known = cluster.view(run_id).tally.hits
+    cluster.broker.signal(signal.SIGKILL)
+    cluster.broker.wait()
+    cluster.agents[0].signal(signal.SIGKILL)
+    cluster.start_broker()
+    result = runner.wait()
+    assert result.code == 4
+    (agent,) = result.summary["agents"]
+    assert known <= result.hits <= target.hits <= result.hits + agent["unknown"]
+    assert result.hits + agent["unknown"] - USERS <= target.hits
+    assert all("was killed with its agent" in warning for warning in result.warnings)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from loads.clock import SystemClock
+from loads.clock import Clock, FakeClock, SystemClock
 from loads.ledger import Ledger
 from loads.plan import RunPlan
 from loads.supervisor import AllReady, CannotStart, Happening, Supervisor, workers_for
@@ -62,10 +63,25 @@ def watch(tmp_path: Path) -> Iterator[Callable[..., Watch]]:
     """Makes a supervisor of the tests in a text."""
     made: list[Supervisor] = []
 
-    def make(text: str, workers: int = 2, **plan: object) -> Watch:
+    def make(
+        text: str,
+        workers: int = 2,
+        *,
+        clock: Clock | None = None,
+        orphan_timeout: float = 30.0,
+        **plan: object,
+    ) -> Watch:
         (tmp_path / "test_it.py").write_text(textwrap.dedent(text))
         whole = RunPlan(**{"target": "test_it", **plan})  # type: ignore[arg-type]
-        supervisor = Supervisor(whole, str(tmp_path), workers, SystemClock(), prefix="box/")
+        supervisor = Supervisor(
+            whole,
+            str(tmp_path),
+            workers,
+            clock or SystemClock(),
+            prefix="box/",
+            orphan_timeout=orphan_timeout,
+            owner="its agent",
+        )
         made.append(supervisor)
         return Watch(supervisor)
 
@@ -172,6 +188,73 @@ def test_there_are_never_more_workers_than_users(
     users: tuple[int, ...], most: int, workers: int
 ) -> None:
     assert workers_for(RunPlan("t", users=users), most) == workers
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended that nobody has reaped yet."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize("load", ["waiting", "busy"])
+def test_workers_stop_when_their_supervisor_hangs(watch: Make, target: Target, load: str) -> None:
+    """Its process is there, and so is the pipe; all that was recorded is still there to be read."""
+    text = textwrap.dedent(SITE)
+    if load == "busy":
+        text += "        while True: pass\n"
+    plan = {"users": (4,), "hits": (1_000_000,), "server_url": target.url}
+    it = watch(text, 2, orphan_timeout=1, **plan)
+    it.until_ready()
+    it.supervisor.start()
+    until(lambda: all(map(has_ended, it.supervisor.pids)), "the end of the workers")
+    it.until_over()
+    how = "was killed by SIGKILL" if load == "busy" else "stopped early"
+    unknown = 0
+    for account in it.ledger.accounts.values():
+        assert account.ended == "lost"
+        assert account.reason.startswith(f"{how}: orphaned, no word from its agent for 3 s")
+        assert account.unknown is not None
+        unknown += account.unknown
+    assert unknown <= (2 if load == "busy" else 0), "one of each user that could not run"
+    hits, cut = it.ledger.total.hits, it.ledger.total.counts.get("tests_cut", 0)
+    assert hits - cut <= target.hits <= hits + unknown  # a request that was cut may not be read
+
+
+def test_a_worker_that_is_stopped_for_longer_was_not_left_alone(
+    watch: Make, target: Target
+) -> None:
+    """What it could not hear while it was not run says nothing of its supervisor."""
+    it = watch(SITE, 1, orphan_timeout=1, users=(4,), hits=(2_000,), server_url=target.url)
+    it.until_ready()
+    it.supervisor.start()
+    it.until(lambda: target.hits > 100, "hits")
+    os.kill(it.supervisor.pids[0], signal.SIGSTOP)
+    enough = time.monotonic() + 5
+    it.until(lambda: time.monotonic() > enough, "longer than it keeps up its load alone")
+    os.kill(it.supervisor.pids[0], signal.SIGCONT)
+    it.until_over()
+    assert it.ledger.accounts["box/0"].ended == "finished"
+    assert it.ledger.total.hits == target.hits == 8_000
+
+
+def test_a_worker_that_does_not_read_keeps_nobody_waiting_and_misses_nothing(
+    watch: Make, target: Target
+) -> None:
+    """Signs of life fill its pipe; what it was told after that is done when it goes on."""
+    clock = FakeClock(time.monotonic())
+    it = watch(site("/hang"), 1, clock=clock, users=(4,), server_url=target.url)
+    it.until_ready()
+    it.supervisor.start()
+    it.until(lambda: target.hits == 4, "all users to hang")
+    os.kill(it.supervisor.pids[0], signal.SIGSTOP)
+    for _ in range(10_000):  # a pipe holds some 64 KB
+        clock.advance(1)
+        it.poll()
+    it.supervisor.stop(0)
+    os.kill(it.supervisor.pids[0], signal.SIGCONT)
+    it.until_over()
+    account = it.ledger.accounts["box/0"]
+    assert (account.ended, account.unknown) == ("stopped", 0)
+    assert it.ledger.total.counts["tests_cut"] == 4
 
 
 ORPHANS = """

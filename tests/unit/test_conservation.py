@@ -129,6 +129,7 @@ class Box:
         self._extensions: dict[int, tuple[int, list[Worker]]] = {}  # by number: ready at, workers
         self.workers: dict[str, Worker] = {}
         self.dead = self.full = False
+        self.last_words: list[tuple[int, m.LastWords]] = []
         settings = agent_core.Settings(
             name, f"{name}.example", 1, len(machine.work), "2.0",
             orphan_timeout=ORPHAN_TIMEOUT, sample_interval=STEP,
@@ -195,6 +196,19 @@ class Box:
         elif isinstance(action, does.Leave):
             self.dead = True
 
+    def orphan(self, steps: int) -> None:
+        """It is killed: what was said before still arrives, and its workers speak for themselves.
+
+        Each does so some steps after the one before it.
+        """
+        self.dead = True
+        run = self.core.run
+        workers = [w for w in self.workers.values() if not w.gone]
+        for number, worker in enumerate(workers if run is not None else (), 1):
+            worker.gone = True
+            words = m.LastWords(run.run_id, self.name, worker.name, worker.served, 0, 0)
+            self.last_words.append((self._now + number * steps, words))
+
     def _extend(self, action: does.Action) -> None:
         if isinstance(action, does.PrepareExtension) and self.full:
             self.handle(does.ExtensionFailed(action.number, "no memory is left"))
@@ -216,7 +230,8 @@ class Fault(NamedTuple):
     at: int  #: steps after the start of the load, or after the submission
     agent: int
     kind: (
-        str  #: ``cut``, ``slow``, ``kill``, ``full``: has no room for more, ``leave``: is asked to
+        str  #: ``cut``, ``slow``, ``kill``, ``full``: has no room for more, ``leave``: is asked to,
+        #: ``orphan``: the agent alone is killed, without its workers
     )
     steps: int = 0  #: how long it is cut, or how long messages take from now on
 
@@ -310,6 +325,9 @@ class World:
         for box in self.boxes:
             while message := box.link.due(box.link.to_broker, self.now):
                 self.handle(FromAgent(box.peer, message))
+            for at, words in box.last_words:
+                if at == self.now:
+                    self.handle(FromAgent(words.worker.encode(), words))
         self.handle(Tick())
         for box in self.boxes:
             if not box.dead:
@@ -334,6 +352,8 @@ class World:
             box.full = True
         elif fault.kind == "leave":
             box.handle(does.Terminate("it was asked to"))
+        elif fault.kind == "orphan":
+            box.orphan(fault.steps) if not box.dead else None
         else:
             box.dead = True
             box.link.cut(self.now, QUIET)
@@ -377,6 +397,11 @@ class World:
             assert account.last == told or (name not in there and told < account.last)
         assert total.hits == sum(a.hits for a in self.run.ledger.accounts.values())
         assert total.hits <= self.served
+        if self.run.status != "failed":
+            boxes = {box.name: box for box in self.boxes}
+            for view in self.run.view(total).agents:
+                box = boxes[view.agent_id]
+                assert view.unknown is None or box.served <= view.hits + view.unknown
         if total.hits < self.served:
             assert self.run.status in ("incomplete", "stopped")
             assert self.run.ledger.lost
@@ -448,7 +473,7 @@ faults_ = st.builds(
     Fault,
     st.integers(0, FAULTS_WITHIN),
     st.integers(0, 2),
-    st.sampled_from(["cut", "cut", "cut", "slow", "kill", "leave", "full"]),
+    st.sampled_from(["cut", "cut", "cut", "slow", "kill", "orphan", "leave", "full"]),
     st.integers(0, 4) | st.integers(0, 30),
 )
 
@@ -474,6 +499,9 @@ BUSY = Machine(1, 2, [(3, 25), (1, 25)])
 @simulated
 @example([BUSY, BUSY], [Fault(12, 0, "leave")], [False], None, "continue", 0)
 @example([BUSY, BUSY], [Fault(12, 0, "kill")], [False], None, "redistribute", 0)
+# its workers tell how much that was, at once and as late as the broker misses it
+@example([BUSY, BUSY], [Fault(12, 0, "orphan", 1)], [False], None, "continue", 0)
+@example([BUSY, BUSY], [Fault(12, 0, "orphan", 9)], [False], None, "redistribute", 50)
 # gone before its report was acknowledged
 @example(
     [Machine(0, 0, [(1, 1)])] * 2,

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from loads.errors import LocalProtocolError
 from loads.events import (
+    Beat,
     GroupEnded,
     Job,
+    LeftAlone,
     LineReader,
     StartGroup,
     StopUsers,
@@ -33,6 +35,8 @@ jobs = st.builds(Job, run_plans(), segments, texts, texts, descriptors, descript
 events = (
     st.builds(StartGroup, st.integers(0, 9), seconds)
     | st.builds(StopUsers, seconds)
+    | st.builds(Beat)
+    | st.builds(LeftAlone, seconds)
     | st.builds(WorkerReady)
     | st.builds(WorkerFailed, st.integers(0, 255), texts, texts)
     | st.builds(GroupEnded, st.integers(0, 9))

@@ -150,6 +150,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.Extended(RUN, 2, ("box-1:2.0", "box-1:2.1"), ""),
         m.Report(RUN, "box-1:0", 7, _tally(), 10, "lost", "killed by signal 9", None),
         m.Finished(RUN),
+        m.LastWords(RUN, "box-1", "box-1:0", 70_000, 6_543, 9),
         m.Bye("interrupted"),
         m.Heartbeat(0.75),
         m.Welcome(1.0, 10.0, 3),

@@ -21,6 +21,7 @@ RIGHTS: dict[type[m.Message], set[Role]] = {
     m.Report: {OWNER, AGENT},
     m.Extended: {OWNER, AGENT},
     m.Finished: {OWNER, AGENT},
+    m.LastWords: {OWNER, AGENT},
     m.Bye: {OWNER, AGENT},
     m.Heartbeat: {OWNER, AGENT},
     m.Ping: {OWNER, RUNNER, AGENT, VIEWER},

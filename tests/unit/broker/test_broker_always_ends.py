@@ -52,6 +52,7 @@ events = st.one_of(
     st.tuples(st.just("passes"), st.sampled_from([0.1, 1, 6, 11])),
     st.tuples(st.just("impostor"), names, names),
     st.tuples(st.just("stranger"), names),
+    st.tuples(st.just("orphan"), names, workers, st.integers(0, 9)),
 )
 
 
@@ -126,6 +127,10 @@ class Chaos(Scene):
     def play_impostor(self, name: str, other: str) -> None:
         """One agent registers under the other's name."""
         self.says(name, register(other, "", attempt=7))
+
+    def play_orphan(self, name: str, worker: str, hits: int) -> None:
+        words = m.LastWords(self.its_run(name), name, worker, hits, hits, 1)
+        self.feed(FromAgent(b"a worker's", words))
 
     def play_stranger(self, name: str) -> None:
         self.feed(FromAgent(b"?", m.Heartbeat()))

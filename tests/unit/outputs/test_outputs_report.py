@@ -206,7 +206,7 @@ def test_agents_are_told_when_distributed_with_what_is_not_known():
         "  a1     box1        2  running   100          0",
         "  b2     box2        2  lost       60   up to 25",
         "  c3     box3        2  lost       40  not known",
-        "Lost: agent b2 on box2. Counted: 60 hits; under way and not counted: up to 25.",
+        "Lost: agent b2 on box2. Counted: 60 hits; not counted: up to 25 more.",
         "Lost: agent c3 on box3. Counted: 40 hits; how many more there were is not known.",
         "",
     ]
@@ -216,7 +216,7 @@ def test_a_local_run_tells_of_agents_only_what_was_lost():
     whole = (AgentView("local", "here", 2, "ended", 200),)
     assert "Agents:" not in report(ended(agents=whole))
     short = (AgentView("me", "here", 2, "ended", 1, 2),)
-    lost = "Lost: workers of agent me on here. Counted: 1 hit; under way and not counted: up to 2."
+    lost = "Lost: workers of agent me on here. Counted: 1 hit; not counted: up to 2 more."
     assert lost in report(ended(agents=short, status="incomplete"))
 
 

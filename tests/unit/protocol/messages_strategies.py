@@ -83,9 +83,12 @@ def _rhythms(cls: Any) -> st.SearchStrategy[Any]:
     return st.builds(cls, **rhythm, **{name: _field(name, hints[name]) for name in rest})
 
 
+_TOTALS = st.integers(0, limits.MAX_RECORDED)
+
 WHOLE: dict[type[m.Message], st.SearchStrategy[Any]] = {
     m.Welcome: _rhythms(m.Welcome),
     m.WelcomeBack: _rhythms(m.WelcomeBack),
+    m.LastWords: st.builds(m.LastWords, ids, ids, ids, _TOTALS, _TOTALS, _TOTALS),
     m.Submit: st.builds(
         m.Submit,
         numbers,

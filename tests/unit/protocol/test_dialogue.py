@@ -35,6 +35,7 @@ def message(kind: type[m.Message], run_id: str = "r1", attempt: int = 1) -> m.Me
         m.Report: m.Report(run, "w", 1, Tally()),
         m.Finished: m.Finished(run),
         m.Bye: m.Bye(),
+        m.LastWords: m.LastWords(run, "a", "w", 1, 1, 0),
         m.Heartbeat: m.Heartbeat(),
         m.Welcome: m.Welcome(1.0, 10.0, attempt),
         m.WelcomeBack: m.WelcomeBack(1.0, 10.0, attempt),
@@ -334,6 +335,9 @@ STORIES = {
     "an agent that is not wanted": [
         (AGENT, m.Register, State.REGISTERING),
         (BROKER, m.Rejected, State.CLOSED),
+    ],
+    "a worker whose agent is dead": [
+        (AGENT, m.LastWords, State.CLOSED),
     ],
     "an agent that leaves": [
         (AGENT, m.Register, State.REGISTERING),
