@@ -24,7 +24,9 @@ from loads.broker.actions import (
     FromAgent,
     FromClient,
     Log,
+    LookedUp,
     LookUp,
+    NotEntitled,
     Observe,
     Observed,
     Publish,
@@ -43,8 +45,9 @@ from loads.errors import RemoteProtocolError
 from loads.metrics import unpacking as _unpacking  # noqa: F401
 from loads.observers.calls import Calls
 from loads.observers.registry import Registry
+from loads.protocol import codec
 from loads.protocol.codec import VersionMismatch
-from loads.protocol.messages import FROM_AGENT, FROM_CLIENT, Reply
+from loads.protocol.messages import FROM_AGENT, FROM_CLIENT, Refused, Reply
 from loads.storage.memory import MemoryStorage
 from loads.transport.auth import KeyWithdrawn
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
@@ -156,6 +159,8 @@ class Server:
     # Each of these is a turn: what it decides is stored together, and then carried out.
 
     def _tick(self) -> None:
+        for server in (self._frontend, self._backend, self._publisher):
+            server.count_failed()
         self._handle(Tick())
         if self._keeper is not None:
             self._handle_all(self._keeper.tick(self.core))
@@ -172,6 +177,8 @@ class Server:
         for peer, message, _body, who in _batch_of(self._frontend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._handle(Unwelcome(peer, message.message, message.hint, is_client=True))
+            elif isinstance(message, codec.NotEntitled):
+                self._handle(NotEntitled(peer, who, message.kind, message.request))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
@@ -182,6 +189,8 @@ class Server:
         for peer, message, body, who in _batch_of(self._backend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._handle(Unwelcome(peer, message.message, message.hint))
+            elif isinstance(message, codec.NotEntitled):
+                self._handle(NotEntitled(peer, who, message.kind))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
@@ -192,7 +201,8 @@ class Server:
         if self._garbage:
             log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
             self._garbage = 0
-        self._access.report()
+        servers = (self._frontend, self._backend, self._publisher)
+        self._access.report(sum(server.take_failed() for server in servers))
 
     def _look_at_crowd(self) -> None:
         """Say so at once when descriptors run out, and then once a minute."""
@@ -230,8 +240,11 @@ class Server:
             else:
                 return
 
-    def _answer(self, peer: bytes, reply: Reply) -> None:
-        self._frontend.send(peer, reply)
+    def _answer(self, asked: LookUp, reply: Reply) -> None:
+        self._frontend.send(asked.peer, reply)
+        if asked.by is not None:
+            refused = reply.message if isinstance(reply, Refused) else ""
+            self._handle(LookedUp(asked.by, asked.run_id, refused))
 
     def _do(self, action: Action) -> None:
         if isinstance(action, ToAgent):
@@ -243,8 +256,8 @@ class Server:
         elif isinstance(action, Observe):
             self._calls.start(action.wish, action.view)
         elif isinstance(action, LookUp) and self._keeper is not None:
-            peer = action.peer
-            found = self._keeper.look_up(action, lambda reply: self._answer(peer, reply))
+            asked = action
+            found = self._keeper.look_up(asked, lambda reply: self._answer(asked, reply))
             self._handle_all(found)
         elif isinstance(action, Deny | Audit):
             self._access.note(action)

@@ -30,7 +30,8 @@ class Settings:
     publish_interval: float = 0.25
     queue_interval: float = 1.0  #: between two updates of a run that waits
     max_queued_runs: int = 100
-    max_queued_bytes: int = 512 << 20  #: of bundles, each counted once
+    max_queued_bytes: int = 512 << 20  #: of bundles, each counted once, and of plans
+    max_agents: int = 10_000
     report_interval: float = 0.25
     report_rate: int = 2_000
     told_agents: int = 50
