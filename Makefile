@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ALONE := tests/e2e/test_console.py tests/e2e/test_operations.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers unit tests soak docs bench clean
+.PHONY: help demo test check format lint types layers unit tests fuzz soak docs bench clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ unit: $(VENV)/.dev ## Run the tests that need nothing but the interpreter
 tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
 	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration tests/e2e $(ALONE:%=--ignore=%)
 	$(BIN)/pytest -q $(ALONE)
+
+fuzz: $(VENV)/.dev ## Send a locked broker damaged and hostile messages (MUTATIONS=100000 for each socket and peer)
+	LOADS_TEST_MUTATIONS=$(or $(MUTATIONS),100000) $(BIN)/pytest -q -s tests/e2e/test_hostile_peers.py
 
 soak: $(VENV)/.dev ## See whether anything grows while a cluster is at work (MINUTES=60)
 	$(BIN)/python -m tests.benchmarks.soak --minutes $(or $(MINUTES),60)
