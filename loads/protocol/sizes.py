@@ -65,4 +65,4 @@ SIZES: dict[type[m.Message], Size] = {
 
 def largest(kinds: tuple[type[m.Message], ...]) -> int:
     """The bytes of the largest message of some kinds that brokers are sent."""
-    return max(SIZES[kind].most for kind in kinds) + MAX_OVERHEAD
+    return max((SIZES[kind].most for kind in kinds), default=0) + MAX_OVERHEAD
