@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -12,12 +13,15 @@ from pathlib import Path
 import pytest
 import zmq
 
+from loads.broker.locks import Locks
+from loads.clock import SystemClock
 from loads.errors import BrokerError, BrokerRefused, RemoteProtocolError
 from loads.protocol import messages as m
 from loads.protocol.codec import NotEntitled
 from loads.protocol.roles import SOCKETS, UNLOCKED, Role, Who
 from loads.protocol.sizes import SIZES
 from loads.transport.auth import Doorkeeper, KeyWithdrawn
+from loads.transport.endpoints import Endpoints
 from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
 from loads.transport.keys import OWNER, KeyRing, make_pair
 from loads.transport.sockets import GUEST_MS, Dealer, Monitor, Publisher, Router, Subscriber
@@ -163,6 +167,26 @@ def test_who_fails_to_connect_keeps_nobody_waiting_for_us_to_look(door: Door) ->
     assert door.hear(door.dial(door.access("eve", Role.RUNNER)))[0] == m.Ping(1)
     found: list[int] = []
     until(lambda: found.append(door.frontend.take_failed()) or sum(found) >= 3_000, "all counted")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "line"),
+    [
+        ("tcp://127.0.0.1:0", "Refused 3 connections without a good key in the last minute"),
+        ("ipc:///nowhere", "Ended 3 connections that failed to open in the last minute"),
+    ],
+)
+def test_who_failed_to_connect_is_said_in_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, endpoint: str, line: str
+) -> None:
+    log = logging.getLogger("loads.broker")
+    locks = Locks(Endpoints(*[endpoint] * 3), False, tmp_path / "home", SystemClock(), log)
+    try:
+        locks.report(0)
+        locks.report(3)
+    finally:
+        locks.close()
+    assert caplog.messages == [line]
 
 
 def test_nobody_gets_in_while_nobody_looks_at_keys(door: Door) -> None:
