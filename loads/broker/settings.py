@@ -41,4 +41,5 @@ class Settings:
     return_timeout: float = 40.0
     kept_runs: int = 100  #: ended runs in memory, with all their numbers
     listed_runs: int = 1_000  #: ended runs in lists
+    listed_bytes: int = 64 << 20  #: of their plans
     observers: frozenset[str] = frozenset()
