@@ -14,7 +14,7 @@ FAULTS := $(patsubst %,tests/e2e/test_%.py,faults restarts networks losses descr
     tests/e2e/test_operations.py::test_runs_that_wait_start_in_their_order_and_each_is_exact
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers unit tests faults soak docs bench clean
+.PHONY: help demo test check format lint types layers unit tests faults fuzz soak docs bench clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ faults: $(VENV)/.dev ## Repeat the tests of faults, each fault as long as promis
 	@failed=0; for round in $$(seq $(or $(TIMES),10)); do echo "Round $$round"; \
 	    LOADS_LONG_FAULTS=1 $(BIN)/pytest -q -n 3 --dist loadfile $(FAULTS) || failed=$$((failed + 1)); \
 	done; echo "Rounds with failures: $$failed of $(or $(TIMES),10)"; test $$failed = 0
+
+fuzz: $(VENV)/.dev ## Send a locked broker damaged and hostile messages (MUTATIONS=100000 for each socket and peer)
+	LOADS_TEST_MUTATIONS=$(or $(MUTATIONS),100000) $(BIN)/pytest -q -s tests/e2e/test_hostile_peers.py
 
 soak: $(VENV)/.dev ## See whether anything grows while a cluster is at work (MINUTES=60)
 	$(BIN)/python -m tests.benchmarks.soak --minutes $(or $(MINUTES),60)

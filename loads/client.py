@@ -19,6 +19,7 @@ from loads.metrics.summary import RunChanges, RunView
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
 from loads.protocol import messages as m
+from loads.protocol.codec import check_plan_size
 from loads.protocol.rows import AgentRow, RunRow
 from loads.transport.reactor import Reactor
 from loads.transport.requester import Requester
@@ -87,8 +88,10 @@ class BrokerClient(Requester):
         ``on`` names the agents that it is to have; ``observers`` are told of its end.
         A broker that is restarted meanwhile, or whose answer is lost, is asked again; the plan is
         run once all the same.
-        Raises :class:`NotEnoughAgents`, and :class:`Interrupted` with the name of the run.
+        Raises :class:`PlanError`, :class:`NotEnoughAgents`, and :class:`Interrupted` with the name
+        of the run.
         """
+        check_plan_size(plan)
         submission = uuid.uuid4().hex
 
         def question(number: int) -> m.Request:

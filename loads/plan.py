@@ -20,6 +20,8 @@ from loads.errors import PlanError
 MAX_USERS = 1_000_000
 MAX_HITS = 1_000_000_000
 MAX_AGENTS = 10_000
+MAX_COMMAND = 4_096  #: characters of a command: to split one takes time that grows with its square
+MAX_PATH = 4_096  #: characters of a path, as on Linux (PATH_MAX)
 URL_NAMES = ("template", "exact")
 ON_AGENT_LOSS = ("continue", "redistribute", "abort")
 
@@ -90,6 +92,8 @@ class RunPlan:
     test_dir: str = ""
 
     def __post_init__(self) -> None:
+        _check_length("test-runner", self.test_runner, MAX_COMMAND)
+        _check_length("test-dir", self.test_dir, MAX_PATH)
         if not self.target.strip():
             raise PlanError(
                 "There is no test to run.",
@@ -212,7 +216,7 @@ class RunPlan:
             for name in ("config", "env"):
                 known[name] = {str(k): str(v) for k, v in dict(known.get(name, {})).items()}
             names = ("target", "server_url", "url_names", "on_agent_loss", "test_runner")
-            texts = [known.get(name, "") for name in names]
+            texts = [known.get(name, "") for name in (*names, "test_dir")]
             texts += [*known.get("paths", ()), *known.get("python_deps", ())]
             if not all(isinstance(text, str) for text in texts):
                 raise TypeError("names, URLs and paths are texts")
@@ -221,6 +225,11 @@ class RunPlan:
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise PlanError(f"This is no plan: {error!r}.") from error
+
+
+def _check_length(name: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise PlanError(f"--{name} has {len(text):,} characters.", f"It may have {most:,} at most.")
 
 
 def _check_command(command: str) -> None:

@@ -37,6 +37,19 @@ class FromClient:
 
 
 @dataclass(frozen=True)
+class NotEntitled:
+    """Somebody said what they have no right to say; what exactly, was not looked at.
+
+    ``request`` is the number of a request, 0 where there is none.
+    """
+
+    peer: bytes
+    who: Who
+    kind: type[Message]
+    request: int = 0
+
+
+@dataclass(frozen=True)
 class Unwelcome:
     """What an agent, or a client, says is not heard; ``reason`` says why.
 
@@ -56,6 +69,15 @@ class Observed:
     run_id: str
     observer: str
     problem: str
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """The run that somebody wanted to stop was looked up; ``refused`` is why they got none."""
+
+    by: Who
+    run_id: str
+    refused: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +123,8 @@ class Removed:
 Event = (
     FromAgent
     | FromClient
+    | NotEntitled
+    | LookedUp
     | Unwelcome
     | KeyGone
     | Observed
@@ -165,13 +189,15 @@ class Store:
 class LookUp:
     """Answer a client's request for a run that only the storage may know.
 
-    ``number`` is that of an update after all that were ever published.
+    ``number`` is that of an update after all that were ever published.  ``by`` is who wants the run
+    to be stopped: then what comes of it is told, in :class:`LookedUp`.
     """
 
     peer: bytes
     request: int
     run_id: str
     number: int
+    by: Who | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from loads.ledger import LOST, Account, Delta, Entry
 from loads.metrics.history import CHUNKS
 from loads.metrics.summary import RunView
 from loads.protocol import messages as m
-from loads.protocol.codec import pack, unpack
+from loads.protocol.codec import pack, plan_size, unpack
 from loads.storage.base import (
     DropDeltas,
     Heading,
@@ -43,6 +43,8 @@ class Archive:
 
     def __init__(self, book: Book) -> None:
         self._book = book
+        self._listed: dict[str, int] = {}  # the bytes of the plans of ended runs
+        self._listed_bytes = 0
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -85,11 +87,23 @@ class Archive:
         self._store(DropDeltas(run.run_id))
 
     def _list(self, head: d.Head) -> None:
-        """Remember a run that has ended; of too many, the latest."""
-        ended = self._book.ended
+        """Remember a run that has ended; of too many, or too large ones, the latest."""
+        self._unlist(head.run_id)
+        ended, settings = self._book.ended, self._book.settings
         ended[head.run_id] = head
-        if len(ended) > self._book.settings.listed_runs:
-            del ended[next(iter(ended))]
+        self._listed[head.run_id] = size = plan_size(head.plan)
+        self._listed_bytes += size
+        while len(ended) > settings.listed_runs or self._listed_bytes > settings.listed_bytes:
+            self._unlist(next(iter(ended)))
+
+    def unlist(self, run_ids: Iterable[str]) -> None:
+        """Forget that there were such runs: they were removed from the storage."""
+        for run_id in run_ids:
+            self._unlist(run_id)
+
+    def _unlist(self, run_id: str) -> None:
+        self._book.ended.pop(run_id, None)
+        self._listed_bytes -= self._listed.pop(run_id, 0)
 
     def _head(self, run: Run) -> d.Head:
         over = run.state == "ended"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
@@ -14,6 +15,9 @@ from loads.protocol.codec import pack
 from loads.protocol.messages import Acknowledge, Message, Update
 from loads.protocol.roles import UNLOCKED, Who
 from loads.storage.base import AddDelta, StoredRun
+
+MENTIONS = 100  #: lines in a minute about what many agents can cause at once
+A_MINUTE = 60.0  #: seconds
 
 AHEAD = 60.0  #: seconds that an agent may be ahead of us: as long as we may have been suspended
 
@@ -33,6 +37,8 @@ class Book:
         self.body = b""
         self.who = UNLOCKED  #: whose message is being handled
         self.decided: list[Action] = []
+        self._mentions_since = -math.inf
+        self._mentioned = 0
 
     def open(self, now: float, who: Who = UNLOCKED, body: bytes = b"") -> None:
         """Another event is to be handled, which happened ``now`` and is the doing of ``who``.
@@ -128,3 +134,22 @@ class Book:
     def log(self, level: Literal["info", "warning"], text: str) -> None:
         """Say something to whoever runs the broker."""
         self.do(Log(level, text))
+
+    def mention(self, level: Literal["info", "warning"], text: str) -> None:
+        """Say what agents can cause as often as they like: so much of it in a minute."""
+        self._mentioned += 1
+        if self._mentioned == 1:
+            self._mentions_since = self.now
+        if self._mentioned <= MENTIONS:
+            self.log(level, text)
+
+    def tick(self) -> None:
+        """Say, after each minute, how much was not said of agents."""
+        if self._mentioned and self.now - self._mentions_since >= A_MINUTE:
+            unsaid, self._mentioned = self._mentioned - MENTIONS, 0
+            if unsaid > 0:
+                self.log(
+                    "warning",
+                    f"There were {unsaid:,} more lines about agents in the last minute; "
+                    f"{len(self.agents):,} are registered.",
+                )

@@ -21,7 +21,7 @@ from loads.broker.runs import Runs
 from loads.broker.state import Agent, Run
 from loads.errors import ExitCode, LoadsError, UsageError
 from loads.protocol import messages as m
-from loads.protocol.codec import VERSION
+from loads.protocol.codec import VERSION, check_plan_size
 from loads.protocol.limits import clipped
 from loads.protocol.rows import AgentRow, RunRow
 
@@ -88,6 +88,7 @@ class Clients:
             self._answer(event.peer, m.Accepted(message.request, known))
             return
         self._check_observers(message.observers)
+        check_plan_size(message.plan)
         run = Run(
             event.fresh_id,
             message.plan,
@@ -151,7 +152,8 @@ class Clients:
         run = self._book.runs.get(run_id)
         if run is None:
             number = number_after_all(self._book.wall)
-            asked = LookUp(event.peer, message.request, run_id, number)
+            by = event.who if isinstance(message, m.StopRun) else None
+            asked = LookUp(event.peer, message.request, run_id, number, by)
             held = self._book.held.get(run_id)
             if held is None:
                 self._book.do(asked)

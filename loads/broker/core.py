@@ -23,6 +23,8 @@ from loads.broker.actions import (
     FromAgent,
     FromClient,
     KeyGone,
+    LookedUp,
+    NotEntitled,
     Observed,
     Removed,
     StorageFailed,
@@ -112,14 +114,15 @@ class Core:
             if self._gate.admits_client(event):
                 self._clients.hear(event)
                 self._gate.note(event)
-        elif isinstance(event, Unwelcome):
-            self._refuse(event)
+        elif isinstance(event, Unwelcome | NotEntitled | LookedUp):
+            self._hear_of_peers(event)
         elif isinstance(event, Observed):
             self._endings.on_observed(event)
         elif isinstance(event, KeyGone):
             self._registry.send_away(event)
         elif isinstance(event, Tick):
-            self._book.each((self._registry.tick, self._endings.tick), lambda tick: tick())
+            ticks = (self._registry.tick, self._endings.tick, self._gate.tick, self._book.tick)
+            self._book.each(ticks, lambda tick: tick())
         else:
             self._hear_storage(event)
         if not _changes_numbers_only(event):
@@ -147,6 +150,14 @@ class Core:
         """What a storage is to keep that has missed something."""
         return [*self._archive.everything(), *self._shelf.everything()]
 
+    def _hear_of_peers(self, event: Unwelcome | NotEntitled | LookedUp) -> None:
+        if isinstance(event, Unwelcome):
+            self._refuse(event)
+        elif isinstance(event, NotEntitled):
+            self._gate.turn_away(event)
+        else:
+            self._gate.note_stopped(event)
+
     def _hear_storage(self, event: StorageFailed | StorageWorks | Stored | Removed) -> None:
         if isinstance(event, StorageFailed):
             self._archive.warn(f"Not stored, and lost if the broker ends: {event.reason}")
@@ -157,6 +168,7 @@ class Core:
         elif isinstance(event, Stored):
             self._shelf.stored(event.run_ids)
         else:
+            self._archive.unlist(event.run_ids)
             self._shelf.removed(event.run_ids)
 
     def _refuse(self, event: Unwelcome) -> None:
@@ -185,7 +197,7 @@ class Core:
         try:
             in_time = agent.link.received(message)
         except RemoteProtocolError as error:
-            self._book.log("warning", f"Agent {agent.agent_id}: {error.message}")
+            self._book.mention("warning", f"Agent {agent.agent_id}: {error.message}")
             return
         handler = self._from_agent.get(type(message))
         if in_time and handler is not None:

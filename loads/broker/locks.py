@@ -128,10 +128,14 @@ class Locks:
             except OSError as error:
                 self._log.error("%s cannot be written: %s.", self._audit.path, error.strerror)
 
-    def report(self) -> None:
-        """Say what was refused since the last time."""
-        refused = self._door.take_refused() if self._door else 0
-        if refused:
+    def report(self, failed: int) -> None:
+        """Say what was refused since the last time; ``failed`` handshakes had no key to refuse."""
+        refused = failed + (self._door.take_refused() if self._door else 0)
+        if refused and self._door is None:
+            self._log.warning(
+                "Ended %d connections that failed to open in the last minute", refused
+            )
+        elif refused:
             self._log.warning(
                 "Refused %d connections without a good key in the last minute", refused
             )

@@ -61,9 +61,10 @@ class Queue:
     def _check_room(self, run: Run, waiting: list[Run]) -> None:
         settings = self._book.settings
         bundles = {id(other.bundle): other.bundle for other in (*waiting, run)}
+        size = sum(map(len, bundles.values())) + sum(r.plan_size for r in (*waiting, run))
         if len(waiting) >= settings.max_queued_runs:
             full = f"{len(waiting)} runs wait for agents"
-        elif sum(map(len, bundles.values())) > settings.max_queued_bytes:
+        elif size > settings.max_queued_bytes:
             full = f"the tests that wait take {settings.max_queued_bytes >> 20} MB"
         else:
             return

@@ -43,6 +43,15 @@ class Registry:
             known.liveness.heard = book.now
             book.tell(known, known.greeting)
             return
+        self._replace_at(peer, message.agent_id)
+        if known is None and len(book.agents) >= book.settings.max_agents:
+            self.refuse(
+                peer,
+                f"The broker has {len(book.agents):,} agents, and takes no more.",
+                "Have some leave that are not needed; loads-runner --list-agents shows them.",
+            )
+            book.mention("warning", f"Agent {message.agent_id} is refused: there are too many.")
+            return
         missing = None
         if known is not None:
             self._forget(known)
@@ -55,7 +64,7 @@ class Registry:
             self._resume(agent, run)
             return
         self._greet(agent, m.Welcome(*self._rhythm, message.attempt))
-        book.log(
+        book.mention(
             "info",
             f"Agent {agent.agent_id} on {agent.host} registered with {agent.workers} "
             f"worker{'' if agent.workers == 1 else 's'}; {len(book.agents)} in all.",
@@ -63,6 +72,14 @@ class Registry:
         self._runs.hand_over(agent)
         if missing is not None:
             self._runs.prepare_again(agent, missing)
+
+    def _replace_at(self, peer: bytes, agent_id: str) -> None:
+        """Who registers under another name than before, is no longer what it was."""
+        other = self.at(peer)
+        if other is not None and other.agent_id != agent_id:
+            self._forget(other)
+            self._endings.lose(other, f"is agent {agent_id} now")
+            self._book.mention("info", f"Agent {other.agent_id} is agent {agent_id} now.")
 
     def _enter(self, peer: bytes, message: m.Register) -> Agent:
         agent = Agent(
@@ -85,7 +102,7 @@ class Registry:
     def _resume(self, agent: Agent, run: Run) -> None:
         self._greet(agent, m.WelcomeBack(*self._rhythm, agent.link.attempt))
         self._runs.resume(agent, run)
-        self._book.log("info", f"Agent {agent.agent_id} is back in run {run.run_id}.")
+        self._book.mention("info", f"Agent {agent.agent_id} is back in run {run.run_id}.")
 
     def _greet(self, agent: Agent, greeting: m.Welcome | m.WelcomeBack) -> None:
         agent.greeting = greeting
@@ -103,7 +120,7 @@ class Registry:
         """An agent leaves of its own will."""
         self._forget(agent)
         self._endings.lose(agent, f"left: {message.reason}" if message.reason else "left")
-        self._book.log("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
+        self._book.mention("info", f"Agent {agent.agent_id} left; {len(self._book.agents)} remain.")
 
     def hear_last_words(self, peer: bytes, message: m.LastWords) -> None:
         """A worker has outlived its agent for so long.  Whatever it says, it need not say again."""
@@ -122,7 +139,7 @@ class Registry:
         for agent in [a for a in self._book.agents.values() if a.key == event.name]:
             self._forget(agent)
             self.refuse(agent.peer, event.reason, event.hint)
-            self._book.log("warning", f"Agent {agent.agent_id} was sent away: {event.reason}")
+            self._book.mention("warning", f"Agent {agent.agent_id} was sent away: {event.reason}")
             self._endings.lose(agent, "was sent away, as its key is good no longer")
         self._endings.await_no_more(event.name)
 
@@ -144,7 +161,7 @@ class Registry:
         if agent.liveness.is_dead(book.now):
             silence = agent.liveness.silence(book.now)
             self._forget(agent)
-            book.log("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
+            book.mention("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
             # it may only be out of reach: it keeps up its load for so long, and then says so
             back_until = agent.liveness.heard + agent.orphan_timeout + 3 * self._rhythm[0]
             self._endings.lose(agent, f"was silent for {silence:.0f} s", back_until)

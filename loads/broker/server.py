@@ -23,6 +23,7 @@ from loads.broker.actions import (
     FromAgent,
     FromClient,
     Log,
+    NotEntitled,
     Observe,
     Observed,
     Publish,
@@ -40,6 +41,7 @@ from loads.errors import RemoteProtocolError
 from loads.metrics import unpacking as _unpacking  # noqa: F401
 from loads.observers.calls import Calls
 from loads.observers.registry import Registry
+from loads.protocol import codec
 from loads.protocol.codec import VersionMismatch
 from loads.protocol.messages import FROM_AGENT, FROM_CLIENT
 from loads.storage.memory import MemoryStorage
@@ -149,6 +151,8 @@ class Server:
     # Each of these is a turn: what it decides is stored together, and then carried out.
 
     def _tick(self) -> None:
+        for server in (self._frontend, self._backend, self._publisher):
+            server.count_failed()
         self._turns.tick()
         for call in self._calls.poll():
             self._turns.handle(Observed(call.run_id, call.observer, call.problem))
@@ -158,6 +162,8 @@ class Server:
         for peer, message, _body, who in _batch_of(self._frontend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._turns.handle(Unwelcome(peer, message.message, message.hint, is_client=True))
+            elif isinstance(message, codec.NotEntitled):
+                self._turns.handle(NotEntitled(peer, who, message.kind, message.request))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
@@ -168,6 +174,8 @@ class Server:
         for peer, message, body, who in _batch_of(self._backend):
             if isinstance(message, VersionMismatch | KeyWithdrawn):
                 self._turns.handle(Unwelcome(peer, message.message, message.hint))
+            elif isinstance(message, codec.NotEntitled):
+                self._turns.handle(NotEntitled(peer, who, message.kind))
             elif isinstance(message, RemoteProtocolError):
                 self._garbage += 1
             else:
@@ -178,7 +186,8 @@ class Server:
         if self._garbage:
             log.warning("Dropped %d messages that made no sense in the last minute", self._garbage)
             self._garbage = 0
-        self._access.report()
+        servers = (self._frontend, self._backend, self._publisher)
+        self._access.report(sum(server.take_failed() for server in servers))
 
     def _look_at_crowd(self) -> None:
         """Say so at once when descriptors run out, and then once a minute."""

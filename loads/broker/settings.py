@@ -30,7 +30,8 @@ class Settings:
     publish_interval: float = 0.25
     queue_interval: float = 1.0  #: between two updates of a run that waits
     max_queued_runs: int = 100
-    max_queued_bytes: int = 512 << 20  #: of bundles, each counted once
+    max_queued_bytes: int = 512 << 20  #: of bundles, each counted once, and of plans
+    max_agents: int = 10_000
     report_interval: float = 0.25
     report_rate: int = 2_000
     told_agents: int = 50
@@ -41,4 +42,5 @@ class Settings:
     kept_runs: int = 100  #: ended runs in memory, with all their numbers
     held_histories: int = 64 << 20  #: bytes of histories in memory that could not be stored yet
     listed_runs: int = 1_000  #: ended runs in lists
+    listed_bytes: int = 64 << 20  #: of their plans
     observers: frozenset[str] = frozenset()

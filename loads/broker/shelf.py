@@ -37,7 +37,6 @@ class Shelf:
         """Runs were removed from the storage, to make room."""
         for run_id in run_ids:
             self._drop(run_id)
-            self._book.ended.pop(run_id, None)
             run = self._book.runs.get(run_id)
             if run is not None and run.is_sealed:
                 del self._book.runs[run_id]

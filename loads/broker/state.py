@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 from loads.broker.documents import Head, PartKept
@@ -12,6 +13,7 @@ from loads.metrics.history import History
 from loads.metrics.summary import AgentView, QueueView, RunChanges, RunView, State, Status
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
+from loads.protocol.codec import plan_size
 from loads.protocol.dialogue import Link, Side
 from loads.protocol.liveness import Liveness
 from loads.protocol.messages import Register, Welcome, WelcomeBack, Wish
@@ -193,6 +195,12 @@ class Run:
     gave_up: bool = False
     gathers: bool = False
     owed: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def plan_size(self) -> int:
+        """The bytes that its plan takes, and what its observers are told."""
+        texts = (text for wish in self.observers for option in wish.options for text in option)
+        return plan_size(self.plan) + sum(map(len, texts))
 
     @property
     def workers(self) -> int:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from loads.broker.actions import Action, Event, LookUp, Store, Tick, ToClient
+from loads.broker.actions import Action, Event, LookedUp, LookUp, Store, Tick, ToClient
 from loads.broker.core import Core
 from loads.broker.keeper import Keeper
 from loads.clock import Clock
+from loads.protocol.messages import Refused, Reply
 from loads.transport.guard import Guard
 
 
@@ -73,8 +74,14 @@ class Turns:
 
     def _carry_out(self, action: Action) -> None:
         if isinstance(action, LookUp):
-            peer = action.peer
-            found = self._keeper.look_up(action, lambda reply: self._do(ToClient(peer, reply)))
+            asked = action
+            found = self._keeper.look_up(asked, lambda reply: self._answer(asked, reply))
             self._handle_all(found)
         elif not isinstance(action, Store):
             self._do(action)
+
+    def _answer(self, asked: LookUp, reply: Reply) -> None:
+        self._do(ToClient(asked.peer, reply))
+        if asked.by is not None:
+            refused = reply.message if isinstance(reply, Refused) else ""
+            self.handle(LookedUp(asked.by, asked.run_id, refused))

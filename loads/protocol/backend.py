@@ -40,8 +40,9 @@ class Register(Message):
     def __post_init__(self) -> None:
         limits.check_ids(self.agent_id)
         limits.check_counts(self.cores)
-        limits.check_seconds(self.orphan_timeout)
-        limits.check_texts(self.host, self.version, self.run_id)
+        limits.check_box(self.host, self.version, self.orphan_timeout)
+        if self.run_id:
+            limits.check_ids(self.run_id)
         if not 1 <= self.workers <= limits.MAX_WORKERS:
             raise ValueError(f"an agent has 1 to {limits.MAX_WORKERS} workers")
 

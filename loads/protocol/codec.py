@@ -13,6 +13,7 @@ import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import repeat
 from typing import (
     Any,
     Literal,
@@ -27,11 +28,14 @@ from typing import (
 
 import msgpack
 
-from loads.errors import LoadsError, RemoteProtocolError
+from loads.errors import LoadsError, PlanError, RemoteProtocolError
 from loads.metrics.history import History
 from loads.metrics.tally import Tally
 from loads.plan import RunPlan
+from loads.protocol.limits import MAX_PLAN
 from loads.protocol.messages import ALL, Message
+from loads.protocol.roles import UNLOCKED, Who, may
+from loads.protocol.sizes import COUNTED, MAX_COUNTED, MAX_STRING, SIZES, Size
 
 VERSION = 1
 PROTOCOL = f"LOADS/{VERSION}".encode()
@@ -39,10 +43,24 @@ PROTOCOL = f"LOADS/{VERSION}".encode()
 _Document = TypeVar("_Document")
 _NO_MESSAGE = RemoteProtocolError("There is no message.")  #: where one will be
 _OTHER_VERSION = re.compile(rb"LOADS/\d{1,9}")
+_BEGINNING = 32  #: bytes of a body in which the number of its request is
+_BYTES = {0xC4: 1, 0xC5: 2, 0xC6: 4}  #: bytes of the length of bytes, by how they begin in msgpack
 
 
 class VersionMismatch(RemoteProtocolError):
     """The peer speaks this protocol, but in another version."""
+
+
+class NotEntitled(RemoteProtocolError):
+    """A message that its sender has no right to send: its body was not looked at.
+
+    ``request`` is the number of the request, 0 where there is none.
+    """
+
+    def __init__(self, kind: type[Message], request: int) -> None:
+        super().__init__(f"The peer has no right to send {kind.__name__}.")
+        self.kind = kind
+        self.request = request
 
 
 class _Converter(NamedTuple):
@@ -64,6 +82,23 @@ def pack(document: Any) -> bytes:
     return cast(bytes, msgpack.packb(body, default=_nearest, unicode_errors="backslashreplace"))
 
 
+def plan_size(plan: RunPlan) -> int:
+    """The bytes that a plan takes in a message."""
+    packed = msgpack.packb(plan.pack(), default=_nearest, unicode_errors="backslashreplace")
+    return len(packed)
+
+
+def check_plan_size(plan: RunPlan) -> None:
+    """Raises :class:`PlanError` for a plan that is too large to be sent, kept and shown."""
+    size = plan_size(plan)
+    if size > MAX_PLAN:
+        raise PlanError(
+            f"The plan takes {size:,} bytes: that is its configuration, its environment and all "
+            "else that it names.",
+            f"It may take {MAX_PLAN:,} at most. Put what is large into a file of the project.",
+        )
+
+
 def decode(
     frames: Sequence[bytes | memoryview], allowed: tuple[type[Message], ...] = ALL
 ) -> Message:
@@ -72,22 +107,28 @@ def decode(
     ``allowed`` is what the peer may send on this socket.  Raises :class:`RemoteProtocolError`
     for whatever else the frames are; never anything else.
     """
-    return unpack(*_taken_apart(frames, allowed))
+    cls, size, body = _taken_apart(frames, allowed)
+    return _made(cls, _parsed(cls, body, size))
 
 
 def decode_all(
-    many: Iterable[Sequence[bytes | memoryview]], allowed: tuple[type[Message], ...]
+    many: Iterable[Sequence[bytes | memoryview]],
+    allowed: tuple[type[Message], ...],
+    senders: Iterable[Who] | None = None,
 ) -> list[Message | RemoteProtocolError]:
     """The messages of many lists of frames, or what :func:`decode` raises for them.
 
+    With ``senders``, one for each, it is :class:`NotEntitled` for what they have no right to say.
     Numbers are read together, which takes a fraction of the time where they are alike.
     """
     found: list[Message | RemoteProtocolError] = []
     parsed: list[tuple[int, type[Message], dict[str, Any]]] = []
-    for place, frames in enumerate(many):
+    for place, (frames, sender) in enumerate(zip(many, senders or repeat(UNLOCKED), strict=False)):
         try:
-            cls, body = _taken_apart(frames, allowed)
-            parsed.append((place, cls, _parsed(cls, body)))
+            cls, size, body = _taken_apart(frames, allowed)
+            if senders is not None and not may(sender, cls):
+                raise NotEntitled(cls, _request_in(body))
+            parsed.append((place, cls, _parsed(cls, body, size)))
             found.append(_NO_MESSAGE)
         except RemoteProtocolError as error:
             found.append(error)
@@ -106,8 +147,8 @@ def decode_all(
 
 def _taken_apart(
     frames: Sequence[bytes | memoryview], allowed: tuple[type[Message], ...]
-) -> tuple[type[Message], bytes]:
-    """The kind and the body of a message."""
+) -> tuple[type[Message], Size | None, bytes]:
+    """The kind of a message, how large it may be, and its body."""
     if len(frames) != 3:
         raise RemoteProtocolError(f"A message has 3 frames, not {len(frames)}.")
     protocol, kind, body = (bytes(frame) for frame in frames)
@@ -119,10 +160,23 @@ def _taken_apart(
                 "Install the same version of Loads on both sides.",
             )
         raise RemoteProtocolError("The peer does not speak this protocol.")
-    cls = _by_kind(allowed).get(kind)
-    if cls is None:
+    known = _by_kind(allowed).get(kind)
+    if known is None:
         raise RemoteProtocolError(f"The peer may not send {kind[:40]!r} here.")
-    return cls, body
+    return *known, body
+
+
+def _request_in(body: bytes) -> int:
+    """The number of a request, without reading the rest of it: it is what comes first."""
+    beginning = msgpack.Unpacker(max_buffer_size=_BEGINNING)
+    beginning.feed(body[:_BEGINNING])
+    try:
+        if beginning.read_map_header() and beginning.unpack() == "request":
+            number = beginning.unpack()
+            return number if type(number) is int else 0
+    except (msgpack.exceptions.UnpackException, ValueError, TypeError):
+        return 0
+    return 0
 
 
 def unpack(cls: type[_Document], body: bytes) -> _Document:
@@ -133,10 +187,20 @@ def unpack(cls: type[_Document], body: bytes) -> _Document:
     return _made(cls, _parsed(cls, body))
 
 
-def _parsed(cls: type[Any], body: bytes) -> dict[str, Any]:
-    """The fields of a document, as they came."""
+def _parsed(cls: type[Any], body: bytes, size: Size | None = None) -> dict[str, Any]:
+    """The fields of a document, as they came; a ``size`` is how large it may be."""
     try:
-        fields = msgpack.unpackb(body)
+        if size is None:
+            fields = msgpack.unpackb(body)
+        elif len(body) <= COUNTED:
+            if len(body) > size.body:
+                raise ValueError("it is too large")
+            # a list has room made for all that it announces, and each may announce as much
+            fields = msgpack.unpackb(
+                body, max_array_len=size.items, max_map_len=size.items, max_str_len=MAX_STRING
+            )
+        else:
+            fields = _parsed_large(body, size)
     except msgpack.exceptions.UnpackException as error:
         raise RemoteProtocolError("The body of a message is no msgpack.") from error
     except (ValueError, TypeError, RecursionError) as error:
@@ -144,6 +208,60 @@ def _parsed(cls: type[Any], body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise RemoteProtocolError(f"This is no {cls.__name__}: the body is no map.")
     return fields
+
+
+def _parsed_large(body: bytes, size: Size) -> Any:
+    """What a large body says.  Raises ``ValueError`` when that is too much."""
+    beside = len(body) if not size.bundle else _beside_bytes(body, size.body)
+    if beside > size.body or len(body) > size.most:
+        raise ValueError("it is too large")
+    count = 0
+
+    def counted(items: Any) -> Any:
+        nonlocal count
+        count += 1 + len(items)
+        if count > MAX_COUNTED:
+            raise ValueError("it has too many items")
+        return items
+
+    return msgpack.unpackb(
+        body,
+        max_array_len=size.items,
+        max_map_len=size.items,
+        max_str_len=MAX_STRING,
+        object_hook=counted,
+        list_hook=counted,
+    )
+
+
+def _beside_bytes(body: bytes, most: int) -> int:
+    """How many bytes of a map are none of a value that is bytes itself, as a bundle is.
+
+    Nothing is made of them; after ``most``, it is ``most`` and one.
+    """
+    at = seen = 0
+    left, unpacker = -1, None
+    while left:
+        if unpacker is None:
+            unpacker = msgpack.Unpacker(max_buffer_size=most + 1)
+            unpacker.feed(memoryview(body)[at : at + most - seen])
+        try:
+            if left < 0:
+                left = unpacker.read_map_header()
+                continue
+            unpacker.skip()
+            here = at + unpacker.tell()
+            width = _BYTES.get(body[here]) if here < len(body) else None
+            if width is None:
+                unpacker.skip()
+            else:
+                seen += unpacker.tell()
+                end = here + 1 + width
+                at, unpacker = end + int.from_bytes(body[here + 1 : end], "big"), None
+            left -= 1
+        except msgpack.exceptions.OutOfData:
+            return most + 1
+    return seen if unpacker is None else seen + unpacker.tell()
 
 
 def _made(cls: type[_Document], fields: dict[str, Any]) -> _Document:
@@ -171,8 +289,10 @@ def _kind(cls: type[Message]) -> bytes:
 
 
 @cache
-def _by_kind(allowed: tuple[type[Message], ...]) -> dict[bytes, type[Message]]:
-    return {_kind(cls): cls for cls in allowed}
+def _by_kind(
+    allowed: tuple[type[Message], ...],
+) -> dict[bytes, tuple[type[Message], Size | None]]:
+    return {_kind(cls): (cls, SIZES.get(cls)) for cls in allowed}
 
 
 class _Fields(NamedTuple):

@@ -32,6 +32,8 @@ class Wish:
 
     def __post_init__(self) -> None:
         limits.check_ids(self.name)
+        if len(self.options) > limits.MAX_OPTIONS:
+            raise ValueError(f"an observer has at most {limits.MAX_OPTIONS} options")
         for option in self.options:
             if len(option) != 2:
                 raise ValueError("an option is a name and a value")

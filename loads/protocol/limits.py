@@ -12,11 +12,16 @@ from loads.plan import RunPlan
 
 MAX_ID = 200
 MAX_TEXT = 20_000
+MAX_HOST = 255  #: characters of a host's name, as in the DNS (RFC 1035, section 2.3.4)
+MAX_VERSION = 64
+MAX_ORPHANED = 86_400.0  #: seconds that an agent may keep up its load without a broker
 MAX_BUNDLE = 64 << 20  #: bytes of a packed bundle
+MAX_PLAN = 1 << 20  #: bytes of a packed plan
 MAX_WORKERS = 1_024  #: workers of one agent
 MAX_RECORDED = 1 << 40  #: hits, tests and timings in a report: those of a worker in many days
 MAX_SECONDS = 1_000  #: seconds of the timeline in a report: an agent reports several times in one
 MAX_OBSERVERS = 20  #: observers of one run
+MAX_OPTIONS = 50  #: options of one observer
 MAX_ITEMS = 1_000  #: groups of users, variables, requirements and so on of one plan
 END_OF_TIME = 253e9  #: seconds since 1970 that a calendar has room for: until the year 9987
 
@@ -68,6 +73,14 @@ def check_texts(*texts: str) -> None:
             raise ValueError(f"a text has at most {MAX_TEXT} characters")
 
 
+def check_box(host: str, version: str, orphan_timeout: float) -> None:
+    """What an agent says of itself: it is kept, logged and listed."""
+    if len(host) > MAX_HOST or len(version) > MAX_VERSION:
+        raise ValueError(f"a host has {MAX_HOST} characters at most, a version {MAX_VERSION}")
+    if not 0 <= orphan_timeout <= MAX_ORPHANED:
+        raise ValueError(f"an agent goes on alone for {MAX_ORPHANED:,.0f} s at most")
+
+
 def check_counts(*counts: int | None) -> None:
     """Numbers of things; None is one that is not known."""
     for value in counts:
@@ -96,11 +109,11 @@ def check_lasting(plan: RunPlan) -> None:
     """A plan whose end can be computed, and that is of a size to be kept and shown."""
     check_seconds(plan.grace, plan.total_seconds or 0.0)
     named = (*plan.config.items(), *plan.env.items())
-    lists = (plan.users, plan.hits, plan.paths, plan.python_deps, named)
+    lists = (plan.users, plan.hits, plan.left, plan.paths, plan.python_deps, named)
     if max(map(len, lists)) > MAX_ITEMS:
         raise ValueError(f"a plan has at most {MAX_ITEMS:,} of everything")
-    texts = (plan.target, plan.server_url, plan.url_names, *plan.paths, *plan.python_deps)
-    check_texts(*texts, *(text for pair in named for text in pair))
+    texts = (plan.target, plan.server_url, plan.url_names, plan.test_runner, plan.test_dir)
+    check_texts(*texts, *plan.paths, *plan.python_deps, *(text for pair in named for text in pair))
 
 
 def check_view(view: RunView) -> None:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import NamedTuple, cast
 
 import zmq
@@ -21,19 +22,22 @@ from loads.errors import BrokerError, BrokerRefused, RemoteProtocolError
 from loads.protocol import codec
 from loads.protocol.messages import MAX_BUNDLE, Message
 from loads.protocol.roles import UNLOCKED, Who
+from loads.protocol.sizes import largest
 from loads.transport.handshake import EVENTS, Handshake, mechanism_of
 from loads.transport.tokens import Access, Credentials
 
 LINGER_MS = 1_000  #: how long a closing socket may take to deliver what was sent
 HANDSHAKE_MS = 10_000  #: how long a server may take to say who it is
 GUEST_MS = 5_000  #: how long a server bears a peer that does not: it takes a descriptor
-MAX_MESSAGE = MAX_BUNDLE + (16 << 20)
+MAX_MESSAGE = MAX_BUNDLE + (16 << 20)  #: bytes of what a broker sends
 # Plain numbers: pyzmq's own loops over frames compute with enumerations, at some microseconds each.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 QUEUE = 10_000  #: messages that may wait for one peer, unless less is said
 REQUESTS = 100  #: requests of a client, or answers to it, that may wait
 UPDATES = 1_000  #: likewise of a run, for a console: it asks for the whole when it misses some
 _MONITORED = struct.Struct("=HI")  #: an event, and the number that goes with it
+#: Handshakes that fail before anybody is asked about a key, or without one.
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 ROOM = 1 << 19  #: bytes of all subscriptions of all peers together
 SUBSCRIPTION = 64  #: bytes that one counts for besides its own: 6,800 consoles have room
 MAX_SUBSCRIPTION = 512  #: bytes of what a peer may say to a publisher; a handshake takes half of it
@@ -43,6 +47,7 @@ UNHEARD = 2
 LARGE = 1 << 20  #: bytes of messages after which those that were received are handled first
 ASKERS = 1_000  #: subscriptions of which it is known who asked for them: those that came last
 REOPEN_MS = 1_000  #: how long a port may take to be free again
+_monitors = count()
 
 # A socket for both versions of IP shows an IPv4 address as one of IPv6 (RFC 4291, section 2.5.5.2).
 _MAPPED = re.compile(r"^tcp://\[::ffff:([0-9.]+)\]:")
@@ -64,10 +69,15 @@ class Lock:
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret)
         socket.setsockopt(zmq.ZAP_DOMAIN, self.domain.encode())
+        # without it, keys of all sorts are good while nobody answers questions about them
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
 
 class Socket:
     """Base of the four kinds of socket."""
+
+    _guests: Monitor | None = None  #: tells of those who fail to connect to a server
+    _failed = 0
 
     def __init__(self, kind: int, queue: int = QUEUE) -> None:
         self._socket = _make(kind, queue)
@@ -93,6 +103,7 @@ class Socket:
         self._socket.setsockopt(zmq.HANDSHAKE_IVL, GUEST_MS)
         try:
             self._socket.bind(endpoint)
+            self._guests = Monitor(self._socket, _FAILED)
         except zmq.ZMQError as error:
             raise BrokerError(
                 f"{endpoint} cannot be opened: {error.strerror}.",
@@ -115,7 +126,25 @@ class Socket:
         """Whether there is something to receive within ``seconds``."""
         return bool(self._socket.poll(max(0, int(seconds * 1000))))
 
+    def count_failed(self) -> None:
+        """Hear how many peers have failed to connect to what was bound."""
+        if self._guests is not None:
+            self._failed += sum(1 for _ in self._guests.events())
+
+    def take_failed(self) -> int:
+        """How many have since this was asked last: not those whose keys were refused."""
+        self.count_failed()
+        failed, self._failed = self._failed, 0
+        return failed
+
+    def _count_no_more(self) -> None:
+        if self._guests is not None:
+            self.count_failed()
+            self._guests.close()
+            self._guests = None
+
     def close(self, linger: bool = True) -> None:
+        self._count_no_more()
         self._socket.close(None if linger else 0)
 
     def _receive(self) -> list[bytes] | None:
@@ -173,7 +202,11 @@ class Monitor(Socket):
 
     def __init__(self, watched: zmq.Socket[bytes], events: int) -> None:
         self._watched = watched
-        self._socket = watched.get_monitor_socket(events)
+        at = f"inproc://loads-monitor-{next(_monitors)}"
+        watched.monitor(at, events)
+        self._socket = zmq.Context.instance().socket(zmq.PAIR)
+        self._socket.setsockopt(zmq.RCVHWM, 0)  # a thread of ZeroMQ would wait for us to read
+        self._socket.connect(at)
 
     def events(self) -> Iterator[tuple[int, int]]:
         """What has happened, and the number that goes with it."""
@@ -184,7 +217,7 @@ class Monitor(Socket):
             yield event, value
 
     def close(self, linger: bool = False) -> None:
-        self._watched.disable_monitor()
+        self._watched.monitor(None, 0)
         self._socket.close(0)
 
 
@@ -195,6 +228,7 @@ class Router(Socket):
         self, allowed: tuple[type[Message], ...], lock: Lock | None = None, queue: int = QUEUE
     ) -> None:
         super().__init__(zmq.ROUTER, queue)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, largest(allowed))
         self._allowed = allowed
         self._lock = lock
         if lock is not None:
@@ -215,7 +249,8 @@ class Router(Socket):
             heard.append((peer, parts, self._sender(frames[-1])))
             size += sum(map(len, parts))
         welcome = [parts for _, parts, who in heard if isinstance(who, Who)]
-        messages = iter(codec.decode_all(welcome, self._allowed))
+        senders = [who for _, _, who in heard if isinstance(who, Who)]
+        messages = iter(codec.decode_all(welcome, self._allowed, senders))
         return [
             Received(peer, next(messages), parts[-1] if parts else b"", who)
             if isinstance(who, Who)
@@ -358,6 +393,7 @@ class Publisher(Socket):
 
         ``endpoint`` is as it was bound.  Raises :class:`BrokerError` when another has taken it.
         """
+        self._count_no_more()  # a socket has one monitor
         monitor = Monitor(self._socket, zmq.EVENT_CLOSED)
         self._socket.unbind(endpoint)
         monitor.raw.poll(REOPEN_MS)  # until its port is free

@@ -74,11 +74,16 @@ def _stretch(chance: random.Random, frames: list[bytes]) -> list[bytes]:
 _WAYS = (_flip, _flip, _flip, _cut, _lose, _repeat, _shuffle, _insert, _stretch)
 
 
-def send_to(access: Access, domain: str, messages: Iterator[Sequence[bytes]]) -> int:
-    """Send all of these as one peer; gives how many could be sent."""
+def send_to(
+    access: Access, domain: str, messages: Iterator[Sequence[bytes]], linger_ms: int = 0
+) -> int:
+    """Send all of these as one peer; gives how many could be sent.
+
+    What was not, is given so much time in the end.
+    """
     sent, kind = 0, zmq.XSUB if domain == "publisher" else zmq.DEALER
     with zmq.Context() as context, context.socket(kind) as dealer:
-        dealer.setsockopt(zmq.LINGER, 0)
+        dealer.setsockopt(zmq.LINGER, linger_ms)
         dealer.setsockopt(zmq.SNDHWM, 100)
         credentials = access.credentials
         if credentials is not None:

@@ -14,8 +14,10 @@ import pytest
 
 from loads.client import BrokerClient
 from loads.clock import SystemClock
+from loads.errors import LoadsError
 from loads.protocol.roles import Role
 from loads.transport.keys import KeyRing
+from loads.transport.tokens import read_token
 from tests.e2e.cluster import Cluster, Runner, site
 from tests.e2e.locked import Locked
 from tests.e2e.stage import Process, Stage
@@ -479,3 +481,17 @@ def test_what_a_capture_of_the_traffic_shows(
     captured = file.read_bytes()
     assert len(captured) > 10_000
     assert {mark for mark in MARKS if mark in captured} == (set(MARKS) if options else set())
+
+
+def test_the_record_says_what_came_of_stopping_a_run_that_is_not_there(stage: Stage) -> None:
+    """The answer is looked up in the storage, and so is later than the request."""
+    locked = Locked(stage)
+    access = read_token(locked.token("anne", "runner"))
+    with BrokerClient(access, SystemClock()) as client:
+        for _ in range(5):
+            with pytest.raises(LoadsError, match="knows no run nonsense"):
+                client.stop("nonsense", 0.0)
+    stops = [entry for entry in audited(locked) if entry["what"] == "stop"]
+    assert [(entry["by"], entry["run_id"], entry["outcome"]) for entry in stops] == [
+        ("anne", "nonsense", "refused: The broker knows no run nonsense.")
+    ]

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
 
-from loads.errors import BrokerError, BrokerRefused
+from loads.broker.locks import Locks
+from loads.clock import SystemClock
+from loads.errors import BrokerError, BrokerRefused, RemoteProtocolError
 from loads.protocol import messages as m
+from loads.protocol.codec import NotEntitled
 from loads.protocol.roles import SOCKETS, UNLOCKED, Role, Who
+from loads.protocol.sizes import SIZES
 from loads.transport.auth import Doorkeeper, KeyWithdrawn
+from loads.transport.endpoints import Endpoints
 from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
 from loads.transport.keys import OWNER, KeyRing, make_pair
-from loads.transport.sockets import GUEST_MS, Dealer, Publisher, Router, Subscriber
+from loads.transport.sockets import GUEST_MS, Dealer, Monitor, Publisher, Router, Subscriber
 from loads.transport.tokens import Access, Credentials, read_token
 from tests.e2e.waiting import until
 
 PATIENCE = 20.0  #: seconds; only a test that fails ever waits so long
+#: What a peer says first that has no key (https://rfc.zeromq.org/spec/37/).
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 
 
 class Door:
@@ -106,6 +115,120 @@ def test_who_has_no_key_is_refused(door: Door) -> None:
     with pytest.raises(BrokerRefused, match="is locked, and no key was given") as caught:
         door.hear(door.dial(Access("")))
     assert "loads-keys add" in caught.value.hint
+
+
+def test_who_has_no_key_to_look_at_is_counted(door: Door) -> None:
+    """No key, another broker's, another protocol: none of these gets as far as the keys."""
+    known = door.access("eve", Role.RUNNER).credentials
+    assert known is not None
+    strangers = [Access(""), Access("", replace(known, server=make_pair().public))]
+    for domain, server in (("frontend", door.frontend), ("backend", door.backend)):
+        assert server.take_failed() == 0
+        for stranger in strangers:
+            dealer = door.dial(stranger, domain)
+            failed: list[int] = []
+            until(lambda s=server, f=failed: f.append(s.take_failed()) or any(f), "a failure")
+            dealer.close(linger=False)
+        _greet(door.at[domain])
+        until(lambda s=server: s.take_failed() > 0, "a greeting is counted")
+    reader = Subscriber((m.Ping,))
+    reader.connect(door.at["publisher"])
+    until(lambda: door.publisher.take_failed() > 0, "a reader without a key")
+    reader.close(linger=False)
+    door.publisher.reopen(door.at["publisher"])
+    door.publisher.take_failed()
+    _greet(door.at["publisher"])
+    until(lambda: door.publisher.take_failed() > 0, "also after all connections were broken")
+    assert door.keeper.take_refused() == 0
+
+
+def _greet(endpoint: str) -> None:
+    host, _, port = endpoint.partition("://")[2].rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as wrong:
+        wrong.sendall(GREETING)
+        with suppress(ConnectionError):
+            while wrong.recv(1_000):
+                continue
+
+
+def test_a_key_that_is_refused_is_not_counted_twice(door: Door) -> None:
+    with pytest.raises(BrokerRefused):
+        door.hear(door.dial(door.access("eve", Role.RUNNER), "backend"), "backend")
+    assert door.keeper.take_refused() == 1
+    assert door.backend.take_failed() == 0
+
+
+def test_who_fails_to_connect_keeps_nobody_waiting_for_us_to_look(door: Door) -> None:
+    """ZeroMQ's thread would wait for who reads its events, and all connections with it."""
+    host, _, port = door.at["frontend"].partition("://")[2].rpartition(":")
+    for _ in range(3_000):
+        with socket.create_connection((host, int(port)), PATIENCE) as wrong:
+            wrong.sendall(GREETING)
+    assert door.hear(door.dial(door.access("eve", Role.RUNNER)))[0] == m.Ping(1)
+    found: list[int] = []
+    until(lambda: found.append(door.frontend.take_failed()) or sum(found) >= 3_000, "all counted")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "line"),
+    [
+        ("tcp://127.0.0.1:0", "Refused 3 connections without a good key in the last minute"),
+        ("ipc:///nowhere", "Ended 3 connections that failed to open in the last minute"),
+    ],
+)
+def test_who_failed_to_connect_is_said_in_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, endpoint: str, line: str
+) -> None:
+    log = logging.getLogger("loads.broker")
+    locks = Locks(Endpoints(*[endpoint] * 3), False, tmp_path / "home", SystemClock(), log)
+    try:
+        locks.report(0)
+        locks.report(3)
+    finally:
+        locks.close()
+    assert caplog.messages == [line]
+
+
+def test_nobody_gets_in_while_nobody_looks_at_keys(door: Door) -> None:
+    access = door.access("eve", Role.RUNNER)
+    door.keeper.close()
+    dealer = door.dial(access)
+    failed: list[int] = []
+    until(lambda: failed.append(door.frontend.take_failed()) or any(failed), "a refusal")
+    assert not door.frontend.receive()
+    dealer.close(linger=False)
+    door.keeper = Doorkeeper(door.ring, lambda: door.now)
+
+
+def test_what_a_key_gives_no_right_to_is_not_read(door: Door) -> None:
+    dealer = door.dial(door.access("vic", Role.VIEWER))
+    assert door.hear(dealer)[0] == m.Ping(1)
+    dealer.raw.send_multipart([b"LOADS/1", b"Purge", b"\x82\xa7request\x07 no msgpack"])
+    refused, who = door.hear(dealer)
+    assert isinstance(refused, NotEntitled)
+    assert (refused.kind, refused.request, who.name) == (m.Purge, 7, "vic")
+
+
+def test_a_message_that_is_larger_than_any_ends_the_connection(door: Door) -> None:
+    """What no agent has to say is not taken in, whoever says it."""
+    other = Router(m.FROM_AGENT)
+    dealers = [Dealer(m.TO_AGENT) for _ in range(2)]
+    try:
+        at = other.bind("tcp://127.0.0.1:0")
+        for dealer in dealers:
+            dealer.connect(at)
+        largest_one = bytes(SIZES[m.Report].most)
+        dealers[0].raw.send_multipart([b"LOADS/1", b"Report", largest_one])
+        assert other.wait(PATIENCE)
+        assert isinstance(other.receive()[0].message, RemoteProtocolError)
+        monitor = Monitor(dealers[1].raw, zmq.EVENT_DISCONNECTED)
+        dealers[1].raw.send_multipart([b"LOADS/1", b"Report", largest_one + bytes(2_000)])
+        assert monitor.wait(PATIENCE)
+        assert not other.receive()
+        monitor.close()
+    finally:
+        for one in (*dealers, other):
+            one.close(linger=False)
 
 
 def test_a_broker_with_another_key_is_told_nothing(door: Door) -> None:

@@ -295,6 +295,32 @@ def test_the_log_is_only_ever_added_to(tmp_path: Path) -> None:
     assert json.loads(lines[0])["target"] == 'a "test"\nof two lines'
 
 
+def test_a_log_that_has_grown_large_becomes_the_older_one(tmp_path: Path) -> None:
+    """Whoever writes: one that has another file open finds that it is the older one now."""
+    home = tmp_path / "home"
+    logs = [AuditLog(home, max_size=1_000) for _ in range(3)]
+    for number in range(300):
+        logs[number % 3].write(NOW, "submit", number=str(number))
+    for log in logs:
+        log.close()
+    kept = {"audit.log", "audit.log.1"}
+    assert modes(home) == dict.fromkeys(kept, 0o600)
+    lines = [json.loads(line) for name in sorted(kept, reverse=True)
+             for line in (home / name).read_text().splitlines()]  # fmt: skip
+    assert all((home / name).stat().st_size < 1_000 + 100 for name in kept)
+    numbers = [int(line["number"]) for line in lines]
+    assert numbers == list(range(300 - len(numbers), 300)), "the latest, in order, without a gap"
+    assert len(numbers) > 1_000 // 100
+
+
+def test_a_log_that_was_removed_is_begun_anew(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "home")
+    log.path.unlink()
+    log.write(NOW, "submit")
+    log.close()
+    assert json.loads(log.path.read_text())["what"] == "submit"
+
+
 def test_a_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home")
     (home / "audit.log").symlink_to(tmp_path / "elsewhere")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from types import MappingProxyType
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from loads.errors import PlanError
 from loads.plan import (
     MAX_AGENTS,
+    MAX_COMMAND,
     MAX_HITS,
+    MAX_PATH,
     MAX_USERS,
     RunPlan,
     Segment,
@@ -351,3 +354,30 @@ def test_a_segment_that_does_not_exist(index, count):
 def test_a_plan_with_neither_hits_nor_a_duration_runs_the_test_once():
     assert RunPlan("t").hits == (1,)
     assert RunPlan("t", duration=5.0).hits == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("test_runner", "x " * (1 << 18)),
+        ("test_runner", "x" * (MAX_COMMAND + 1)),
+        ("test_dir", "/" + "x" * MAX_PATH),
+    ],
+)
+def test_long_texts_are_measured_before_anybody_looks_at_them(field, text):
+    """A command of 512 KB took seconds to split, and who asked for that needed no right to."""
+    began = time.process_time()
+    with pytest.raises(PlanError, match=r"characters\.") as caught:
+        RunPlan.unpack({"target": "a.b", field: text})
+    assert time.process_time() - began < 0.5
+    assert caught.value.hint == "It may have 4,096 at most."
+
+
+def test_texts_may_be_as_long_as_they_may():
+    plan = RunPlan("a.b", test_runner="x" * MAX_COMMAND, test_dir="/" + "x" * (MAX_PATH - 1))
+    assert RunPlan.unpack(plan.pack()) == plan
+
+
+def test_a_directory_is_a_text():
+    with pytest.raises(PlanError, match="no plan"):
+        RunPlan.unpack({"target": "a.b", "test_dir": ["/"]})

@@ -17,6 +17,7 @@ from loads.broker.actions import (
     FromAgent,
     FromClient,
     Log,
+    LookedUp,
     LookUp,
     Publish,
     Store,
@@ -126,9 +127,7 @@ class Scene:
                 self.acknowledged[said.run_id, said.worker] = said.sequence
         more = self._store([action.record for action in actions if isinstance(action, Store)])
         return more + [
-            ToClient(action.peer, answer(action, self.storage.run(action.run_id)))
-            if isinstance(action, LookUp)
-            else action
+            self._looked_up(action) if isinstance(action, LookUp) else action
             for action in actions
             if not isinstance(action, Log | Store | Audit | Deny)
         ]
@@ -139,6 +138,13 @@ class Scene:
         saved = [record for record in records if isinstance(record, SaveRun)]
         ended = tuple(record.run_id for record in saved if record.ended is not None)
         return self._heed(self.core.handle(Stored(ended), self.now)) if ended else []
+
+    def _looked_up(self, asked: LookUp) -> ToClient:
+        reply = answer(asked, self.storage.run(asked.run_id))
+        if asked.by is not None:
+            refused = reply.message if isinstance(reply, m.Refused) else ""
+            self.feed(LookedUp(asked.by, asked.run_id, refused))
+        return ToClient(asked.peer, reply)
 
     def restarts(self, seconds: float = 1.0) -> list[Action]:
         """The broker is killed, and another takes up what is stored; agents have to register."""

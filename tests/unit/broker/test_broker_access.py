@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from loads.broker.access import AUDITED
-from loads.broker.actions import Audit, Deny, FromAgent, FromClient, KeyGone, ToAgent, ToClient
+from loads.broker.access import AUDITED, MAX_AUDITED
+from loads.broker.actions import (
+    Audit,
+    Deny,
+    FromAgent,
+    FromClient,
+    KeyGone,
+    NotEntitled,
+    ToAgent,
+    ToClient,
+)
+from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.roles import MAY, SOCKETS, Role, Who
 from tests.unit.broker.scene import CLIENT, Scene, hits, plan, ready, register, report, submit
@@ -112,16 +122,103 @@ def test_what_was_done_is_written_down_and_so_is_what_was_refused() -> None:
     assert scene.audits[0].outcome.startswith("refused: ")
     assert scene.audits[1:] == [
         Audit("submit", anne, "r1", "anne@example", "shop.test_cart"),
-        Audit(
-            "stop",
-            vic,
-            "r1",
-            outcome="refused: The key vic is a viewer's, which may not stop runs.",
-        ),
+        Audit("stop", vic, outcome="refused: The key vic is a viewer's, which may not stop runs."),
         Audit("stop", anne, "r1"),
         Audit("purge", anne, "r2"),
     ]
     assert {audit.what for audit in scene.audits} == set(AUDITED.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"), ALL, ids=[f"{kind.__name__}-{role.value}" for kind, role in ALL]
+)
+def test_who_is_not_heard_is_told_what_they_would_be_after_a_hearing(
+    kind: type[m.Message], role: Role
+) -> None:
+    """The message that was not read is refused with the same words, and written down likewise."""
+    read, unread, who, said = Scene(), Scene(), Who("eve", role), EXAMPLES[kind]
+    if role in RIGHTS[kind]:
+        return
+    if kind in m.FROM_AGENT:
+        expected = read.feed(FromAgent(CLIENT, said, who=who))
+        found = unread.feed(NotEntitled(CLIENT, who, kind))
+    else:
+        assert isinstance(said, m.Request)
+        expected = read.feed(FromClient(CLIENT, said, "r1", who))
+        found = unread.feed(NotEntitled(CLIENT, who, kind, said.request))
+    assert found == expected
+    assert (unread.denied, unread.audits) == (read.denied, read.audits)
+    assert len(found) == 1
+
+
+def test_what_a_key_is_refused_is_written_down_once_a_minute() -> None:
+    scene, vic, eve = Scene(), Who("vic", VIEWER), Who("eve", VIEWER)
+    for number in range(4_000):
+        scene.feed(NotEntitled(CLIENT, vic, m.Submit, number))
+        scene.feed(NotEntitled(CLIENT, vic, m.StopRun, number))
+    scene.feed(NotEntitled(CLIENT, eve, m.Submit, 1))
+    assert [(audit.who.name, audit.what) for audit in scene.audits] == [
+        ("vic", "submit"),
+        ("vic", "stop"),
+        ("eve", "submit"),
+    ]
+    assert len(scene.denied) == 8_001, "and each is counted"
+    scene.passes(59)
+    assert len(scene.audits) == 3
+    scene.passes(2)
+    more = scene.audits[3:]
+    assert [(audit.who.name, audit.what) for audit in more] == [("vic", "submit"), ("vic", "stop")]
+    assert more[0].outcome == (
+        "refused 3999 times more: The key vic is a viewer's, which may not submit runs."
+    )
+    scene.passes(130)
+    assert len(scene.audits) == 5, "there were no more"
+    scene.feed(NotEntitled(CLIENT, vic, m.Submit, 1))
+    assert scene.audits[5].outcome.startswith("refused: The key vic")
+
+
+def test_refusals_of_who_may_ask_are_written_down_once_a_minute_as_well() -> None:
+    scene, anne = Scene(), Who("anne", RUNNER)
+    for number in range(50):
+        scene.feed(FromClient(CLIENT, submit(plan()), f"r{number}", anne))
+    assert len(scene.audits) == 1
+    scene.registers("a")
+    scene.feed(FromClient(CLIENT, submit(plan()), "r50", anne))
+    assert scene.audits[1] == Audit("submit", anne, "r50", "", "shop.test_cart")
+    scene.passes(61, "a")
+    assert scene.audits[2].outcome.startswith("refused 49 times more: ")
+
+
+def test_the_record_of_what_was_done_is_short() -> None:
+    scene, anne = Scene(), Who("anne", RUNNER)
+    wanted = RunPlan("t" * 20_000, agents=1, config={"user_id": "u" * 20_000})
+    wish = m.Wish("o" * 200)
+    scene.feed(FromClient(CLIENT, m.Submit(1, wanted, "d", b"", None), "r1", anne))
+    refused = m.Submit(1, wanted, "d", b"", None, observers=(wish,))
+    scene.feed(FromClient(CLIENT, refused, "r2", anne))
+    for audit in scene.audits:
+        assert len(audit.target) == len(audit.user_id) == MAX_AUDITED
+        assert audit.target.endswith("t ...")
+        assert len(audit.outcome) <= MAX_AUDITED + len("refused: ")
+    assert len(scene.audits) == 2
+
+
+def test_what_came_of_stopping_a_run_that_has_to_be_looked_up_is_written_down() -> None:
+    scene, anne = Scene(kept_runs=0), Who("anne", RUNNER)
+    scene.feed(FromClient(CLIENT, m.StopRun(1, "nonsense", 0.0), "", anne))
+    (audit,) = scene.audits
+    assert audit == Audit(
+        "stop", anne, "nonsense", outcome="refused: The broker knows no run nonsense."
+    )
+    scene.runs("a")
+    scene.ends("a")
+    scene.passes(70, "a")
+    assert "r1" not in scene.core.runs
+    scene.audits.clear()
+    scene.feed(FromClient(CLIENT, m.StopRun(2, "r1", 0.0), "", anne))
+    assert scene.audits == [Audit("stop", anne, "r1", outcome="had ended")]
+    scene.feed(FromClient(CLIENT, m.GetRun(3, "r1"), "", anne))
+    assert len(scene.audits) == 1
 
 
 def test_agents_whose_key_is_withdrawn_are_sent_away_and_others_are_not() -> None:

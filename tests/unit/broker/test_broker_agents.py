@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from loads.broker.actions import FromAgent, Tick, ToAgent, ToClient, Unwelcome
+from loads.broker.book import MENTIONS
+from loads.broker.settings import Settings
 from loads.errors import ExitCode
 from loads.metrics.tally import Tally
 from loads.protocol import limits
 from loads.protocol import messages as m
 from loads.protocol.codec import decode, encode
 from loads.protocol.dialogue import State
+from loads.protocol.rows import AgentRow
+from loads.transport.sockets import MAX_MESSAGE
 from tests.unit.broker.scene import WELCOME, Scene, register
 
 
@@ -145,3 +149,69 @@ def test_what_an_agent_may_not_say_is_logged_and_without_effect():
     assert scene.says("a", m.Finished("r1")) == []
     assert scene.logs[-1] == "Agent a: The agent may not send Finished when preparing."
     assert (run.state, scene.state_of("a")) == ("preparing", State.PREPARING)
+
+
+# -- many ----------------------------------------------------------------------------------------
+
+
+def test_there_are_no_more_agents_than_there_may_be():
+    scene = Scene(max_agents=2)
+    scene.registers("a")
+    scene.registers("b")
+    (refused,) = scene.registers("c")
+    assert refused.message == m.Rejected(
+        "The broker has 2 agents, and takes no more.",
+        "Have some leave that are not needed; loads-runner --list-agents shows them.",
+    )
+    assert scene.logs[-1] == "Agent c is refused: there are too many."
+    scene.reconnects("a")
+    assert scene.registers("b") == [scene.to("b", WELCOME)], "who is there, stays"
+    scene.says("b", m.Bye())
+    scene.registers("c")
+    assert set(scene.core.agents) == {"a", "c"}
+
+
+def test_a_peer_is_one_agent():
+    """One connection made up agents as fast as it could, and all of them were kept."""
+    scene = Scene()
+    for number in range(1_000):
+        scene.feed(FromAgent(b"peer", register(f"a{number}")))
+    assert list(scene.core.agents) == ["a999"]
+    assert scene.logs[1] == "Agent a0 is agent a1 now."
+    scene.registers("a998")
+    assert set(scene.core.agents) == {"a998", "a999"}, "its name is free"
+
+
+def test_a_peer_that_takes_another_name_has_left_its_run():
+    scene = Scene()
+    run = scene.runs("a")
+    scene.feed(FromAgent(b"a", register("b")))
+    assert run.status == "incomplete"
+    assert "agent a is b" not in scene.core.agents
+    assert "is agent b now" in str(run.view(Tally()))
+
+
+def test_a_flood_of_agents_is_no_flood_of_lines():
+    scene = Scene()
+    for number in range(500):
+        scene.feed(FromAgent(b"%d" % number, register(f"a{number}")))
+    assert len(scene.logs) == MENTIONS
+    scene.now += 61
+    for number in range(500):
+        scene.feed(FromAgent(b"%d" % number, m.Heartbeat()))
+    scene.feed(Tick())
+    assert scene.logs[MENTIONS:] == [
+        "There were 400 more lines about agents in the last minute; 500 are registered."
+    ]
+    scene.feed(FromAgent(b"0", m.Bye()))
+    assert scene.logs[-1] == "Agent a0 left; 499 remain."
+
+
+def test_a_list_of_all_agents_that_there_can_be_is_one_that_a_client_can_receive():
+    row = AgentRow(
+        *("\U0001f600" * limits.MAX_ID, "\U0001f600" * limits.MAX_HOST, 1 << 62, 1 << 62, 1_024),
+        *(0.5, "\U0001f600" * limits.MAX_VERSION, 1, "preparing", "\U0001f600" * limits.MAX_ID),
+        since=1e9,
+    )
+    answer = encode(m.AgentList(1, (row,) * Settings().max_agents))
+    assert len(answer[2]) < MAX_MESSAGE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from loads.broker.actions import ToClient
 from loads.errors import ExitCode
 from loads.metrics.summary import QueueView
 from loads.protocol import messages as m
+from loads.protocol.codec import plan_size
 from tests.unit.broker.scene import CLIENT, Scene, plan, prepare, ready, submit, told
 from tests.unit.strategies import quick
 
@@ -167,7 +169,7 @@ def test_the_queue_is_full():
 
 
 def test_equal_bundles_are_held_once_and_their_bytes_are_bounded():
-    scene = Scene(max_queued_bytes=20)
+    scene = Scene(max_queued_bytes=20 + 6 * plan_size(plan()))
     for number in range(5):
         copy = bytes(bytearray(b"0123456789"))
         scene.asks(m.Submit(1, plan(), "d1", copy, None), f"r{number}")
@@ -176,6 +178,32 @@ def test_equal_bundles_are_held_once_and_their_bytes_are_bounded():
     (said,) = scene.asks(m.Submit(1, plan(), "d3", b"x", None), "more")
     assert said.message.code == ExitCode.AGENTS
     assert "The queue is full: the tests that wait take 0 MB." in said.message.message
+
+
+def test_plans_and_what_observers_are_told_take_room_as_well():
+    large = plan(env={"A": "x" * 10_000})
+    wish = m.Wish("irc", (("topic", "x" * 10_000),))
+    most = 3 * plan_size(large) + len(b"bundle") + 10_005
+    scene = Scene(max_queued_bytes=most, observers=frozenset({"irc"}))
+    submitted = m.Submit(1, large, "digest", b"bundle", None, observers=(wish,))
+    scene.asks(submitted, "r1")
+    scene.asks(submit(large, patience=None), "r2")
+    scene.asks(submit(large, patience=None), "r3")
+    (said,) = scene.asks(submit(plan(), patience=None), "r4")
+    assert said.message.code == ExitCode.AGENTS
+    assert "The queue is full: the tests that wait take 0 MB." in said.message.message
+    assert list(scene.core.runs) == ["r1", "r2", "r3"]
+
+
+@pytest.mark.parametrize("patience", [0.0, None])
+def test_a_plan_that_is_too_large_is_refused_in_so_many_words(patience):
+    scene = Scene()
+    scene.registers("a")
+    large = plan(env={str(number): "x" * 20_000 for number in range(60)})
+    (said,) = scene.asks(submit(large, patience=patience))
+    assert said.message.code == ExitCode.USAGE
+    assert said.message.message.startswith("The plan takes 1,20")
+    assert not scene.core.runs
 
 
 def test_a_bundle_is_held_no_longer_than_it_is_needed():

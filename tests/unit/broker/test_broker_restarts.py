@@ -29,7 +29,7 @@ from loads.metrics.summary import RunView
 from loads.metrics.timeline import Second
 from loads.plan import ON_AGENT_LOSS
 from loads.protocol import messages as m
-from loads.protocol.codec import pack, unpack
+from loads.protocol.codec import pack, plan_size, unpack
 from loads.protocol.dialogue import State
 from loads.protocol.roles import Role, Who
 from loads.storage.base import AddDelta, ForgetRun, SavePart, SaveRun
@@ -516,6 +516,21 @@ def test_lists_of_ended_runs_have_an_end():
     assert list(scene.core._book.ended) == ["r2", "r3"]
     scene.restarts()
     assert list(scene.core._book.ended) == ["r2", "r3"]
+
+
+def test_plans_in_lists_of_ended_runs_take_so_much_room():
+    large = plan(env={"A": "x" * 10_000})
+    scene = Scene(listed_bytes=2 * plan_size(large) + 100)
+    for number in range(5):
+        scene.runs("a", run_id=f"r{number}", env={"A": "x" * 10_000})
+        scene.ends("a", f"r{number}")
+    assert list(scene.core._book.ended) == ["r3", "r4"]
+    scene.feed(Removed(("r3",)))
+    scene.runs("a", run_id="r5", env={"A": "x" * 10_000})
+    scene.ends("a", "r5")
+    assert list(scene.core._book.ended) == ["r4", "r5"]
+    scene.restarts()
+    assert list(scene.core._book.ended)[-2:] == ["r4", "r5"]
 
 
 # -- storages with gaps --------------------------------------------------------------------------
