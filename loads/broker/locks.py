@@ -39,6 +39,7 @@ class Locks:
         self._opened: Endpoints | None = None
         self._insecure = insecure
         self._denied = 0
+        self._trouble = ""
         self._door: Doorkeeper | None = None
         self._audit: AuditLog | None = None
         on_tcp = any(map(_is_tcp, (wanted.frontend, wanted.backend, wanted.publisher)))
@@ -98,9 +99,10 @@ class Locks:
         handle: Callable[[Event], None],
         dismiss: Callable[[], None] | None,
     ) -> None:
-        trouble, gone = door.trouble, door.refresh()
-        if door.trouble and door.trouble != trouble:
+        gone = door.refresh()
+        if door.trouble and door.trouble != self._trouble:
             self._log.error("%s", door.trouble)
+        self._trouble = door.trouble
         for withdrawn in gone:
             self._log.warning("%s", withdrawn.reason)
             handle(KeyGone(withdrawn.who.name, withdrawn.reason, withdrawn.hint))

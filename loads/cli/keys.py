@@ -88,7 +88,10 @@ def add(name: str, role: str, expires: str | None, at: str | None, output: str |
 @exits
 def show() -> ExitCode:
     """List the keys that there are and were, and when each was last used."""
-    keys, complaints = KeyRing(home_directory()).keys()
+    try:
+        keys, complaints = KeyRing(home_directory()).keys()
+    except OSError as error:
+        raise UsageError(f"Keys cannot be read: {error.strerror}.") from error
     now = SystemClock().wall()
     rows: list[tuple[str, ...]] = [("NAME", "ROLE", "STATE", "CREATED", "EXPIRES", "LAST USED")]
     rows += [

@@ -51,17 +51,22 @@ def read_private(path: Path) -> bytes:
     or write it, or when it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            if not _is_private(os.fstat(file.fileno())):
-                raise UsageError(
-                    f"Others can read {path}, and it holds a secret.",
-                    f"Run chmod 600 {path}; if others may have read it, have a new token made.",
-                )
-            return file.read(1 << 20)
+        return load_private(path)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def load_private(path: Path) -> bytes:
+    """The same, but raises ``OSError`` when it cannot be read."""
+    with path.open("rb") as file:
+        if not _is_private(os.fstat(file.fileno())):
+            raise UsageError(
+                f"Others can read {path}, and it holds a secret.",
+                f"Run chmod 600 {path}; if others may have read it, have a new token made.",
+            )
+        return file.read(1 << 20)
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:

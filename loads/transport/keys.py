@@ -15,6 +15,7 @@ them.  A name is never used twice: a revoked key stays on the list.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -29,10 +30,13 @@ from zmq.utils import z85
 from loads.errors import UsageError
 from loads.protocol.roles import UNLOCKED, Role, Who
 from loads.transport.endpoints import is_loopback, port_of, reachable
-from loads.transport.home import make_home, read_private, write_private
+from loads.transport.home import load_private, make_home, read_private, write_private
 from loads.transport.tokens import KEY, Access, Credentials, make_token
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: Errors that are a file's own; by others, such as too few descriptors, nothing is known of it.
+_OF_A_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}
+_LATEST = 1e11  #: seconds; no time of a key is later
 OWNER = Who("@owner", Role.OWNER)  # no name that could be given to another key
 
 
@@ -77,6 +81,14 @@ class Key:
             return "revoked"
         return "expired" if 0 < self.expires <= now else "valid"
 
+    def check(self) -> None:
+        """Raises ``ValueError`` or ``TypeError`` for what is no key."""
+        Role(self.role)
+        if len(bytes.fromhex(self.public)) != KEY:
+            raise ValueError("a key has 32 bytes")
+        if not all(0 <= time < _LATEST for time in (self.created, self.expires, self.revoked)):
+            raise ValueError("there is no such time")
+
 
 class KeyRing:
     """The keys in a home."""
@@ -88,7 +100,10 @@ class KeyRing:
 
     def _folder(self, name: str) -> Path:
         folder = self.home / name
-        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be made: {error.strerror}.") from error
         return folder
 
     # -- the broker's own ------------------------------------------------------------------------
@@ -157,6 +172,8 @@ class KeyRing:
             key = self._read(self._keys / name) if _NAME.fullmatch(name) else None
         except FileNotFoundError:
             key = None
+        except OSError as error:
+            raise UsageError(f"The key {name} cannot be read: {error.strerror}.") from error
         if key is None:
             raise UsageError(f"There is no key {name}.", "loads-keys list shows them all.")
         if not key.revoked:
@@ -165,7 +182,10 @@ class KeyRing:
         return key
 
     def keys(self) -> tuple[list[Key], list[str]]:
-        """All keys by name, and what is wrong with files that hold none."""
+        """All keys by name, and what is wrong with files that hold none.
+
+        Raises ``OSError`` when it cannot be told what keys there are.
+        """
         found, complaints = [], []
         for path in sorted(self._keys.iterdir()):
             if not _NAME.fullmatch(path.name):
@@ -176,32 +196,38 @@ class KeyRing:
                 continue
             except UsageError as error:
                 complaints.append(error.message)
+            except OSError as error:
+                if error.errno not in _OF_A_FILE:
+                    raise
+                complaints.append(f"{path} cannot be read: {error.strerror}.")
         return found, complaints
 
     def _read(self, path: Path) -> Key:
-        content = read_private(path)
+        content = load_private(path)
         try:
             key = Key(**json.loads(content))
-            Role(key.role)
-            if key.name != path.name or len(bytes.fromhex(key.public)) != KEY:
+            key.check()
+            if key.name != path.name:
                 raise ValueError("it is another's")
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise UsageError(f"{path} holds no key.") from None
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # when it was used is only good to know
             return replace(key, used=(self.home / "used" / path.name).stat().st_mtime)
         return key
 
     @property
     def version(self) -> int:
-        """A number that changes when a key is added or revoked."""
+        """A number that changes when a key is added or revoked.  Raises ``OSError``."""
         return self._keys.stat().st_mtime_ns
 
     def note_use(self, names: Iterable[str], now: float) -> None:
         """These keys were used."""
-        folder = self._folder("used")
+        folder = self.home / "used"
+        with suppress(OSError):  # a disk that is full keeps nobody out
+            folder.mkdir(mode=0o700, exist_ok=True)
         for name in names:
             path = folder / name
-            with suppress(OSError):  # a disk that is full keeps nobody out
+            with suppress(OSError):
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
                 os.utime(path, (now, now))
 

@@ -205,7 +205,7 @@ def test_what_is_no_name(ring: KeyRing, name: str) -> None:
 
 
 def test_a_file_that_is_no_key_counts_for_nothing(ring: KeyRing) -> None:
-    for name in ("good", "renamed", "open", "empty", "nonsense", "role"):
+    for name in ("good", "renamed", "open", "empty", "nonsense", "role", "time", "folder", "deep"):
         ring.add(name, Role.AGENT, AT, NOW)
     folder = ring.home / "keys"
     (folder / "renamed").rename(folder / "copied")
@@ -214,9 +214,13 @@ def test_a_file_that_is_no_key_counts_for_nothing(ring: KeyRing) -> None:
     (folder / "nonsense").write_bytes(b"\xff\xfe")
     said = json.loads((folder / "role").read_text())
     (folder / "role").write_text(json.dumps({**said, "role": "root"}))
+    (folder / "time").write_text(json.dumps({**said, "name": "time", "expires": "never"}))
+    (folder / "folder").unlink()
+    (folder / "folder").mkdir(mode=0o700)
+    (folder / "deep").write_text("[" * 100_000)
     found, complaints = ring.keys()
     assert [key.name for key in found] == ["good"]
-    assert len(complaints) == 5
+    assert len(complaints) == 8
     assert any("Others can read" in text for text in complaints)
 
 
