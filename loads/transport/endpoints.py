@@ -19,7 +19,8 @@ DEFAULT_FRONTEND = "tcp://127.0.0.1:7780"
 MAX_IPC_PATH = 107  #: bytes of the path of a Unix socket
 _WILDCARDS = {"*", "0.0.0.0", "[::]"}  # noqa: S104 - recognised here, not bound
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5}|\*)")
-_LOOPBACK = ("127.", "localhost", "[::1]")
+# RFC 5735, section 3 and RFC 4291, section 2.5.3; a name counts that no resolver has a say in
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|\[::1\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def check_syntax(endpoint: str) -> None:
 def is_loopback(endpoint: str) -> bool:
     """Whether an endpoint is a port that only this machine reaches, by any of its users."""
     host = endpoint.partition("://")[2].rpartition(":")[0]
-    return endpoint.startswith("tcp://") and host.startswith(_LOOPBACK)
+    return endpoint.startswith("tcp://") and _LOOPBACK.fullmatch(host) is not None
 
 
 def port_of(endpoint: str) -> int:

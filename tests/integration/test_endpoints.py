@@ -31,7 +31,9 @@ PRIVATE = [
     "tcp://127.0.0.1:0",
     "tcp://127.0.0.1:*",
     "tcp://127.1.2.3:7780",
+    "tcp://127.255.255.254:7780",
     "tcp://localhost:7780",
+    "tcp://LocalHost:7780",
     "tcp://[::1]:7780",
 ]
 PUBLIC = [
@@ -45,6 +47,12 @@ PUBLIC = [
     "tcp://eth0:7780",
     "tcp://broker.example:7780",
     "tcp://0:7780",
+    "tcp://localhost.example:7780",
+    "tcp://127.example:7780",
+    "tcp://127.0.0.1.example:7780",
+    "tcp://127.0.0:7780",
+    "tcp://[::1%eth0]:7780",
+    "tcp://[::10]:7780",
 ]
 NONSENSE = [
     "",
