@@ -286,7 +286,7 @@ class Server:
         self._handle(self._why_not(error))
 
     def _why_not(self, error: Exception) -> LoadFailed:
-        """Why there is no load.  Who submits runs decides what we try: no error of it is our end."""
+        """Why there is no load.  What we try is decided by others: no error of it is our end."""
         if isinstance(error, LoadsError):
             return LoadFailed(int(error.exit_code), error.message, error.hint)
         hint = "Look at its disk, its memory and its limits (ulimit -a)."

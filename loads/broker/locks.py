@@ -68,7 +68,10 @@ class Locks:
         if self._door is not None:
             self._ring.open(endpoints.frontend)
         elif self._home is not None:
-            keys.close(self._home, endpoints.frontend)  # of a locked one that was killed here
+            try:
+                keys.note_insecure(self._home, endpoints.frontend)
+            except UsageError as error:
+                self._log.warning("%s This user's commands may look for locks.", error.message)
 
     def attach(
         self, reactor: Reactor, handle: Callable[[Event], None], dismiss: Callable[[], None]
@@ -148,9 +151,10 @@ class Locks:
         """Close the door and the books."""
         if self._door is not None:
             self._door.close()
-            if self._opened is not None and self._home is not None:
-                keys.close(self._home, self._opened.frontend)
             self._door = None
+        if self._opened is not None and self._home is not None:
+            keys.close(self._home, self._opened.frontend)
+            self._opened = None
         if self._audit is not None:
             self._audit.close()
             self._audit = None

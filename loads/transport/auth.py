@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import zmq
 
 from loads.errors import BrokerError, RemoteProtocolError
-from loads.protocol.roles import SOCKETS, Role, Who
-from loads.transport.keys import OWNER, Key, KeyRing
+from loads.protocol.roles import OWNER, SOCKETS, Role, Who
+from loads.transport.keys import Key, KeyRing
 from loads.transport.sockets import Lock, Socket
 
 _ENDPOINT = "inproc://zeromq.zap.01"

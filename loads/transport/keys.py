@@ -6,7 +6,8 @@
     owner.key           the pair of the user that the broker runs as
     keys/NAME           what is known of a key that was given away: never its secret half
     used/NAME           empty; when it was changed is when the key was last used
-    brokers/PORT        the owner's token for a locked broker that runs on this machine
+    brokers/PORT        the owner's token for a locked broker that runs on this machine, or that
+                        one without locks does
     frontend            where the last broker was reached, for tokens
 
 Files are written whole or not at all, so that the broker and ``loads-keys`` need no lock between
@@ -24,39 +25,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import zmq
-from zmq.utils import z85
-
 from loads.errors import UsageError
-from loads.protocol.roles import UNLOCKED, Role, Who
-from loads.transport.endpoints import is_loopback, port_of, reachable
+from loads.protocol.roles import OWNER, UNLOCKED, Role, Who
+from loads.transport.endpoints import port_of, reachable
 from loads.transport.home import load_private, make_home, read_private, write_private
-from loads.transport.tokens import KEY, Access, Credentials, make_token
+from loads.transport.pairs import BROKER_KEY, KEY, OWNER_KEY, Pair, kept_pair, make_pair
+from loads.transport.tokens import INSECURE, Access, Credentials, make_token
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Errors that are a file's own; by others, such as too few descriptors, nothing is known of it.
 _OF_A_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}
 _LATEST = 1e11  #: seconds; no time of a key is later
-OWNER = Who("@owner", Role.OWNER)  # no name that could be given to another key
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A CURVE key pair, 32 bytes each."""
-
-    public: bytes
-    secret: bytes
-
-
-def make_pair() -> Pair:
-    """A new key pair, from the random numbers of the system."""
-    public, secret = zmq.curve_keypair()
-    return Pair(z85.decode(public), z85.decode(secret))
-
-
-def public_of(secret: bytes) -> bytes:
-    """The public half of a key pair."""
-    return bytes(z85.decode(zmq.curve_public(z85.encode(secret))))
 
 
 @dataclass(frozen=True)
@@ -111,30 +90,15 @@ class KeyRing:
     @property
     def is_new(self) -> bool:
         """Whether the broker has no key yet."""
-        return not (self.home / "broker.key").exists()
+        return not (self.home / BROKER_KEY).exists()
 
     def broker(self) -> Pair:
         """The broker's key pair, which is made if there is none."""
-        return self._pair("broker.key")
+        return kept_pair(self.home / BROKER_KEY)
 
     def owner(self) -> Pair:
         """The pair of the user that the broker runs as, which is made if there is none."""
-        return self._pair("owner.key")
-
-    def _pair(self, name: str) -> Pair:
-        path = self.home / name
-        with suppress(FileExistsError):  # two brokers may start at the same time
-            if not path.exists():
-                write_private(path, make_pair().secret.hex().encode() + b"\n", replace=False)
-        try:
-            secret = bytes.fromhex(read_private(path).decode().strip())
-            if len(secret) != KEY:
-                raise ValueError("a key has 32 bytes")
-            return Pair(public_of(secret), secret)
-        except ValueError:
-            raise UsageError(
-                f"{path} holds no key.", "If you remove it, all tokens must be made anew."
-            ) from None
+        return kept_pair(self.home / OWNER_KEY)
 
     def open(self, frontend: str) -> None:
         """A locked broker runs here: let its own user's commands find the key."""
@@ -247,9 +211,19 @@ class KeyRing:
         return reachable(endpoint, f"tcp://{host}:0")
 
 
+def note_insecure(home: Path, frontend: str) -> None:
+    """A broker without locks runs here, so that its own user's commands need none of its keys.
+
+    Nothing else has them talk to what may be another user's broker.  Raises :class:`UsageError`.
+    """
+    if frontend.startswith("tcp://"):
+        folder = make_home(home / "brokers")
+        write_private(folder / str(port_of(frontend)), INSECURE.encode() + b"\n")
+
+
 def close(home: Path, frontend: str) -> None:
-    """No locked broker runs at ``frontend`` any more."""
-    if is_loopback(frontend) or frontend.startswith("tcp://"):
+    """No broker runs at ``frontend`` any more."""
+    if frontend.startswith("tcp://"):
         with suppress(OSError):
             os.unlink(home / "brokers" / str(port_of(frontend)))
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
+import zmq
 
 from loads.bundle import Bundle, digest_of, pack
 from loads.client import BrokerClient
@@ -13,6 +17,7 @@ from loads.metrics.summary import RunView
 from loads.plan import RunPlan
 from loads.transport.tokens import find_access
 from tests.e2e.cluster import SITE, Cluster
+from tests.e2e.locked import Locked
 from tests.e2e.stage import Stage
 from tests.e2e.waiting import until
 
@@ -65,3 +70,62 @@ def test_an_agent_survives_what_nobody_has_foreseen(stage: Stage, tmp_path: Path
     assert "cannot start workers: embedded null byte" in view.error
     cluster.agents[0].says("ValueError: embedded null byte")
     assert cluster.agents[0].code is None
+
+
+# -- other users of the machine --------------------------------------------------------------------
+
+
+def commands(*at: object) -> list[tuple[object, ...]]:
+    """All that connects to a broker."""
+    return [
+        ("loads-agent", "--workers", 1, *at),
+        ("loads-runner", "test_site", "-a", 1, *at),
+        ("loads-runner", "--list-runs", *at),
+    ]
+
+
+def test_a_runtime_directory_that_may_be_anybodys_is_not_used(stage: Stage) -> None:
+    """Where there is no other, it is in /tmp, and whoever comes first can make it."""
+    stage.write("test_site.py", SITE)
+    folder = stage.tmp / f"loads-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    env = {"LOADS_RUNTIME_DIR": "", "XDG_RUNTIME_DIR": ""}
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as thief:
+        thief.bind(f"ipc://{folder}/frontend.sock")
+        for command in commands():
+            victim = stage.start("victim", *command, env=env)
+            assert victim.wait() == 5
+            assert "may be anybody: others can enter" in victim.err
+            assert f"chmod 700 {folder}" in victim.err
+        assert not thief.poll(0)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["ended", "killed"])
+def test_who_takes_the_port_of_a_broker_is_told_nothing(stage: Stage, is_killed: bool) -> None:
+    """Its owner's commands know its key, and go on to ask for it."""
+    stage.write("test_site.py", SITE)
+    locked = Locked(stage, host="127.0.0.1")
+    if is_killed:
+        locked.broker.signal(signal.SIGKILL)
+        locked.broker.wait()
+    else:
+        assert locked.broker.terminate() == 0
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as thief:
+        thief.bind(locked.frontend)
+        for command in commands("--broker", locked.frontend):
+            victim = stage.start("victim", *command)
+            assert victim.wait() == 5
+            assert "does not have the key of the broker" in victim.err
+        assert not thief.poll(0)
+
+
+def test_the_owner_of_a_broker_without_locks_needs_no_key(stage: Stage) -> None:
+    """Whether it had one with locks before or has one after."""
+    Locked(stage, host="127.0.0.1").broker.terminate()
+    for options in ((), ("--insecure",), ()):
+        locked = Locked(stage, *options, host="127.0.0.1")
+        asked = stage.start("ping", "loads-runner", "--ping-broker", "-b", locked.frontend)
+        assert asked.wait() == 0, options
+        locked.broker.terminate()

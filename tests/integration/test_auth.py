@@ -15,10 +15,11 @@ import zmq
 
 from loads.errors import BrokerError, BrokerRefused
 from loads.protocol import messages as m
-from loads.protocol.roles import SOCKETS, UNLOCKED, Role, Who
+from loads.protocol.roles import OWNER, SOCKETS, UNLOCKED, Role, Who
 from loads.transport.auth import Doorkeeper, KeyWithdrawn
 from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
-from loads.transport.keys import OWNER, KeyRing, make_pair
+from loads.transport.keys import KeyRing
+from loads.transport.pairs import make_pair
 from loads.transport.sockets import GUEST_MS, Dealer, Publisher, Router, Subscriber
 from loads.transport.tokens import Access, Credentials, read_token
 from tests.e2e.waiting import until

@@ -18,7 +18,8 @@ from loads.transport import keys
 from loads.transport.arguments import PREFIX, token_in
 from loads.transport.audit import AuditLog
 from loads.transport.home import home_directory, make_home, read_private, write_private
-from loads.transport.keys import KeyRing, public_of
+from loads.transport.keys import KeyRing
+from loads.transport.pairs import Pair, public_of
 from loads.transport.tokens import (
     Access,
     Credentials,
@@ -113,10 +114,36 @@ def test_the_owner_finds_the_key_of_a_broker_on_this_machine(ring: KeyRing) -> N
         assert own.server == ring.broker().public
         assert public_of(own.secret) == ring.owner().public
         assert own.role is Role.OWNER
-    for other in ("tcp://127.0.0.1:7781", "tcp://box:7780", "ipc:///run/x.sock"):
+    for other in ("tcp://box:7780", "ipc:///run/x.sock"):
         assert find_access(other, ring.home).credentials is None
+
+
+def test_the_owner_trusts_nobody_who_has_taken_a_port(ring: KeyRing) -> None:
+    """On this machine, any user can: only a broker that has no locks says that there are none."""
+    at = "tcp://127.0.0.1:7780"
+    ring.open("tcp://0.0.0.0:7780")
+    own = find_access(at, ring.home).credentials
+    assert own is not None
     keys.close(ring.home, "tcp://0.0.0.0:7780")
+    assert find_access(at, ring.home).credentials == own
+    keys.note_insecure(ring.home, "tcp://0.0.0.0:7780")
+    assert find_access(at, ring.home).credentials is None
+    assert find_access("tcp://127.0.0.1:7781", ring.home).credentials == own
+    keys.close(ring.home, "tcp://0.0.0.0:7780")
+    assert find_access(at, ring.home).credentials == own
+
+
+def test_an_owner_whose_broker_was_never_started_has_a_key(ring: KeyRing) -> None:
+    """Who waits for it is let in when it is."""
+    ring.add("box", Role.AGENT, AT, NOW)
+    own = find_access("tcp://127.0.0.1:7780", ring.home).credentials
+    assert own is not None
+    assert public_of(own.secret) == ring.owner().public
+
+
+def test_who_has_no_broker_has_no_key(ring: KeyRing) -> None:
     assert find_access("tcp://127.0.0.1:7780", ring.home).credentials is None
+    assert not list(ring.home.glob("*.key"))
 
 
 # -- the ring --------------------------------------------------------------------------------------
@@ -155,7 +182,7 @@ def test_a_pair_is_made_once(ring: KeyRing) -> None:
 
 
 def test_two_brokers_that_start_together_have_one_pair(ring: KeyRing) -> None:
-    pairs: list[keys.Pair] = []
+    pairs: list[Pair] = []
     threads = [threading.Thread(target=lambda: pairs.append(ring.broker())) for _ in range(8)]
     for thread in threads:
         thread.start()

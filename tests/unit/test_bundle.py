@@ -318,7 +318,9 @@ def test_a_bit_that_flips_anywhere_does_no_more_than_damage(
 
 
 @given(st.data())
-def test_bytes_that_change_anywhere_do_no_more_than_damage(real: bytes, data: st.DataObject) -> None:
+def test_bytes_that_change_anywhere_do_no_more_than_damage(
+    real: bytes, data: st.DataObject
+) -> None:
     changed = bytearray(real)
     for at in data.draw(st.lists(st.integers(0, len(real) - 1), min_size=1, max_size=6)):
         changed[at] = data.draw(st.integers(0, 255))
