@@ -13,6 +13,7 @@ import click
 from loads.cli.common import exits, version_option
 from loads.clock import SystemClock
 from loads.errors import ExitCode, UsageError
+from loads.outputs.stream import visible
 from loads.protocol.roles import GIVEN, Role
 from loads.transport.audit import AuditLog
 from loads.transport.endpoints import check_syntax, own_name
@@ -101,9 +102,9 @@ def show() -> ExitCode:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = zip(row, widths, strict=True)
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+        click.echo(visible("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip()))
     for complaint in complaints:
-        click.echo(f"warning: {complaint}", err=True)
+        click.echo(f"warning: {visible(complaint)}", err=True)
     return ExitCode.OK
 
 

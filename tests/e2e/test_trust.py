@@ -129,3 +129,20 @@ def test_the_owner_of_a_broker_without_locks_needs_no_key(stage: Stage) -> None:
         asked = stage.start("ping", "loads-runner", "--ping-broker", "-b", locked.frontend)
         assert asked.wait() == 0, options
         locked.broker.terminate()
+
+
+# -- words that act on a terminal ------------------------------------------------------------------
+
+EVIL = "\\x1b]0;owned\\x07\\x1b[2J\\x9b1A"  # as it is written in Python
+
+
+def test_a_reason_that_an_agent_gives_is_only_read(stage: Stage, tmp_path: Path) -> None:
+    """It is the text of an import error, of a test that somebody else wrote."""
+    cluster = Cluster(stage)
+    stage.write("test_site.py", f"""raise ImportError("{EVIL}")\n""")
+    runner = stage.start("runner", "loads-runner", "test_site", "-a", 1)
+    assert runner.wait() == 2
+    shown = runner.out + runner.err
+    assert "owned" in shown
+    assert all(char.isprintable() or char == "\n" for char in shown)
+    assert cluster.agents[0].code is None
