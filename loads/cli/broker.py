@@ -10,6 +10,7 @@ import click
 from loads.broker.core import Settings
 from loads.broker.keeper import Keeper
 from loads.broker.server import Server
+from loads.cli import entry
 from loads.cli.amounts import age, size
 from loads.cli.common import exits, retired, version_option
 from loads.cli.connection import at
@@ -174,4 +175,4 @@ def introduction(at: Endpoints, insecure: bool, home: Path, is_first: bool) -> l
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.broker()

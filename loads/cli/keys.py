@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import getpass
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import click
 
+from loads.cli import entry
 from loads.cli.common import exits, version_option
 from loads.clock import SystemClock
 from loads.errors import ExitCode, UsageError
@@ -148,4 +148,4 @@ def _day(when: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.keys()

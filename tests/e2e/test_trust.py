@@ -146,3 +146,38 @@ def test_a_reason_that_an_agent_gives_is_only_read(stage: Stage, tmp_path: Path)
     assert "owned" in shown
     assert all(char.isprintable() or char == "\n" for char in shown)
     assert cluster.agents[0].code is None
+
+
+# -- tokens ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--debug",)], ids=["", "debug"])
+def test_a_test_that_runs_here_sees_no_token(stage: Stage, options: tuple[str, ...]) -> None:
+    stage.write(
+        "test_env.py",
+        """
+        import os
+
+        def test_env():
+            assert "LOADS_BROKER" not in os.environ
+            assert os.environ["LOADS_SERVER_URL"] == "http://localhost:1"
+        """,
+    )
+    env = {"LOADS_BROKER": "loads1_secret", "LOADS_SERVER_URL": "http://localhost:1"}
+    runner = stage.start("runner", "loads-runner", "test_env", *options, env=env)
+    assert runner.wait() == 0, runner.out
+
+
+def test_a_module_hides_its_token_as_the_command_does(stage: Stage) -> None:
+    locked = Locked(stage)
+    token = locked.token("box", "agent")
+    module = ("python", "-m", "loads.cli.agent", "--workers", 1, "--broker")
+    agent = stage.start("agent", *module, token, env=locked.elsewhere)
+    agent.says("Registered with the broker")
+    seen = Path(f"/proc/{agent.pid}/cmdline").read_bytes()
+    assert b"loads.cli.agent" in seen
+    assert b"loads1_" not in seen
+    for name in ("run", "keys"):
+        bad = stage.start("bad", "python", "-m", f"loads.cli.{name}", "--nonsense")
+        assert bad.wait() == 2
+        assert "No such option" in bad.err
