@@ -10,7 +10,6 @@ import socket
 import tempfile
 import uuid
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from loads import __version__, descriptors
@@ -331,7 +330,7 @@ def find_broker(frontend: Access, clock: Clock) -> Access:
     try:
         while True:
             try:
-                return replace(frontend, endpoint=requester.ping().backend)
+                return requester.access_to(requester.ping().backend)
             except BrokerUnreachable as error:
                 log.warning("%s Still trying. %s", error.message, error.hint)
     finally:

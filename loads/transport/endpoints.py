@@ -16,6 +16,7 @@ from loads.errors import BrokerError, BrokerRefused, UsageError
 
 #: The frontend that is meant behind a tunnel when none is named: the port of Loads 1.
 DEFAULT_FRONTEND = "tcp://127.0.0.1:7780"
+MAX_PORT = (1 << 16) - 1
 MAX_IPC_PATH = 107  #: bytes of the path of a Unix socket
 _WILDCARDS = {"*", "0.0.0.0", "[::]"}  # noqa: S104 - recognised here, not bound
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5}|\*)")
@@ -48,6 +49,37 @@ def default_endpoints() -> Endpoints:
     directory = runtime_directory()
     names = ("frontend", "backend", "publisher")
     return Endpoints(*(f"ipc://{directory / name}.sock" for name in names))
+
+
+def endpoints_of(frontend: str, backend: str = "", publisher: str = "") -> Endpoints:
+    """The endpoints of a broker of which only some are named; the others are empty.
+
+    Who can reach a frontend on tcp has to reach the others as well: by default they are on the
+    next two ports of its host.  Raises :class:`UsageError` when there are none.
+    """
+    default = default_endpoints()
+    if not frontend.startswith("tcp://"):
+        return Endpoints(
+            frontend or default.frontend, backend or default.backend, publisher or default.publisher
+        )
+    check_syntax(frontend)
+    if not backend:
+        backend = _beside(frontend, 1, publisher)
+    return Endpoints(frontend, backend, publisher or _beside(frontend, 2, backend))
+
+
+def _beside(frontend: str, step: int, other: str) -> str:
+    """The endpoint whose port is a step further; any free one if that of the frontend is."""
+    host, _, port = frontend.rpartition(":")
+    if port in ("0", "*"):
+        return frontend
+    found = f"{host}:{int(port) + step}"
+    if int(port) + step > MAX_PORT or found == other:
+        raise UsageError(
+            f"{found} cannot be another socket of the broker at {frontend}.",
+            "Name all three endpoints, with --frontend, --backend and --publisher.",
+        )
+    return found
 
 
 def make_private(directory: Path) -> None:

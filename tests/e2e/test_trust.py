@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,10 @@ from loads.clock import SystemClock
 from loads.metrics.summary import RunView
 from loads.plan import RunPlan
 from loads.transport.tokens import find_access
-from tests.e2e.cluster import SITE, Cluster
+from tests.e2e.cluster import SITE, Cluster, Runner
 from tests.e2e.locked import Locked
 from tests.e2e.stage import Stage
+from tests.e2e.targets import Target
 from tests.e2e.waiting import until
 
 
@@ -181,3 +185,59 @@ def test_a_module_hides_its_token_as_the_command_does(stage: Stage) -> None:
         bad = stage.start("bad", "python", "-m", f"loads.cli.{name}", "--nonsense")
         assert bad.wait() == 2
         assert "No such option" in bad.err
+
+
+# -- brokers of which only the frontend is on tcp --------------------------------------------------
+
+
+def joined(locked: Locked, target: Target, env: Mapping[str, str] | None = None) -> None:
+    """An agent and a runner that know a token each, and a run of theirs."""
+    locked.stage.write("test_site.py", SITE)
+    locked.agent(locked.token("box", "agent"), env).says("Registered with the broker")
+    anne = locked.token("anne", "runner")
+    runner = Runner(locked.stage, "test_site", "-a", 1, "--server-url", target.url, "--broker",
+                    anne, env={**locked.elsewhere, **(env or {})})  # fmt: skip
+    result = runner.wait()
+    assert result.code == 0, result.err
+    assert result.hits == target.hits == 1
+
+
+def test_a_frontend_is_all_that_a_broker_needs(stage: Stage, target: Target) -> None:
+    """As in Loads 1, whose other endpoints had defaults of their own."""
+    locked = Locked.with_frontend(stage, free_ports(3))
+    joined(locked, target)
+    port = int(locked.frontend.rpartition(":")[2])
+    assert locked.backend.endswith(f":{port + 1}")
+    assert locked.publisher.endswith(f":{port + 2}")
+
+
+def test_a_broker_with_a_part_on_unix_sockets(stage: Stage, target: Target) -> None:
+    """Who is on its machine, with a key for the frontend, needs none for those."""
+    more = [f"--{name}=ipc://{stage.runtime}/{name}.sock" for name in ("backend", "publisher")]
+    locked = Locked.with_frontend(stage, 0, *more)
+    assert locked.backend.startswith("ipc://")
+    joined(locked, target)
+
+
+def test_a_part_on_unix_sockets_of_another_machine(stage: Stage) -> None:
+    """It is said what is wrong, and what to do; nothing waits for ever."""
+    more = [f"--{name}=ipc://{stage.runtime}/{name}.sock" for name in ("backend", "publisher")]
+    locked = Locked.with_frontend(stage, 0, *more)
+    (stage.runtime / "backend.sock").unlink()
+    agent = locked.agent(locked.token("box", "agent"))
+    assert agent.wait() == 5
+    assert "has a part that only its own machine reaches" in agent.err
+    assert "--backend" in agent.err
+
+
+def free_ports(count: int) -> int:
+    """The first of some ports in a row that were free a moment ago."""
+    for port in range(20_000 + os.getpid() % 10_000, 60_000, count):
+        try:
+            with ExitStack() as held:
+                for number in range(port, port + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", number)))
+            return port
+        except OSError:
+            continue
+    pytest.fail("no ports are free")

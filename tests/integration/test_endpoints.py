@@ -13,11 +13,13 @@ import pytest
 from loads.errors import BrokerError, BrokerRefused, ExitCode, UsageError
 from loads.transport.endpoints import (
     MAX_IPC_PATH,
+    Endpoints,
     SocketLock,
     check_bind,
     check_place,
     check_syntax,
     default_endpoints,
+    endpoints_of,
     make_private,
     reachable,
     runtime_directory,
@@ -95,6 +97,41 @@ def test_what_is_no_endpoint_is_none_however_safe(endpoint: str) -> None:
         check_syntax(endpoint)
     with pytest.raises(UsageError):
         check_bind(endpoint, is_safe=True)
+
+
+@pytest.mark.parametrize(
+    ("named", "backend", "publisher"),
+    [
+        (("tcp://*:7780",), "tcp://*:7781", "tcp://*:7782"),
+        (("tcp://[::1]:7780",), "tcp://[::1]:7781", "tcp://[::1]:7782"),
+        (("tcp://127.0.0.1:0",), "tcp://127.0.0.1:0", "tcp://127.0.0.1:0"),
+        (("tcp://127.0.0.1:*",), "tcp://127.0.0.1:*", "tcp://127.0.0.1:*"),
+        (("tcp://a:1", "tcp://b:9"), "tcp://b:9", "tcp://a:3"),
+        (("tcp://a:1", "ipc:///b", "ipc:///p"), "ipc:///b", "ipc:///p"),
+        (("tcp://a:1", "", "ipc:///p"), "tcp://a:2", "ipc:///p"),
+        (("tcp://a:65535", "tcp://a:1", "tcp://a:2"), "tcp://a:1", "tcp://a:2"),
+        (("ipc:///f",), "ipc:///run/backend.sock", "ipc:///run/publisher.sock"),
+        (("", "tcp://a:1"), "tcp://a:1", "ipc:///run/publisher.sock"),
+    ],
+)
+def test_endpoints_that_are_not_named_are_beside_the_frontend(
+    monkeypatch: pytest.MonkeyPatch, named: tuple[str, ...], backend: str, publisher: str
+) -> None:
+    """Whoever reaches a frontend on tcp, as Loads 1 had it, reaches them too."""
+    monkeypatch.setenv("LOADS_RUNTIME_DIR", "/run")
+    frontend = named[0] or "ipc:///run/frontend.sock"
+    assert endpoints_of(*named) == Endpoints(frontend, backend, publisher)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [("tcp://a:65535",), ("tcp://a:65534",), ("tcp://a:1", "tcp://a:3"), ("tcp://a:1", "", "tcp://a:2"),
+     ("tcp://a",)],
+)  # fmt: skip
+def test_where_there_is_no_port_beside_the_frontend(named: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as caught:
+        endpoints_of(*named)
+    assert "--backend" in caught.value.hint or "names no host and port" in caught.value.message
 
 
 @pytest.mark.parametrize(
