@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+from contextlib import closing, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from loads.outputs.stream import visible
 from loads.protocol.roles import GIVEN, Role
 from loads.transport.audit import AuditLog
 from loads.transport.endpoints import check_syntax, own_name
-from loads.transport.home import home_directory, write_private
+from loads.transport.home import drafted, home_directory
 from loads.transport.keys import KeyRing
 
 EPILOG = """\b
@@ -74,14 +75,23 @@ def add(name: str, role: str, expires: str | None, at: str | None, output: str |
     if at:
         check_syntax(at)
     frontend = at or ring.frontend(own_name())
-    token = ring.add(name, Role(role), frontend, now, _until(expires, now))
-    _note(ring, now, "add key", key=name, role=role)
-    click.echo(f"{name} may be {_article(role)} of the broker at {frontend}.", err=True)
-    if output:
-        write_private(Path(output), token.encode() + b"\n")
-        click.echo(f"The token is in {output}; give it as --broker @{output}.", err=True)
-    else:
-        click.echo(token)
+    until, token = _until(expires, now), ""
+    with closing(AuditLog(ring.home)) as log:  # what cannot be noted is not done
+        try:
+            with drafted(Path(output)) if output else nullcontext() as file:
+                token = ring.add(name, Role(role), frontend, now, until)
+                click.echo(f"{name} may be {_article(role)} of the broker at {frontend}.", err=True)
+                if file is None:
+                    click.echo(token)
+                else:
+                    file.write(token.encode() + b"\n")
+        except BaseException:
+            if token:  # which nobody has now
+                ring.take_back(name)
+            raise
+        if output:
+            click.echo(f"The token is in {output}; give it as --broker @{output}.", err=True)
+        _note(log, now, "add key", key=name, role=role)
     return ExitCode.OK
 
 
@@ -115,19 +125,17 @@ def revoke(name: str) -> ExitCode:
     """Make a token worthless; whoever uses it is sent away."""
     ring, now = KeyRing(home_directory()), SystemClock().wall()
     key = ring.revoke(name, now)
-    _note(ring, now, "revoke key", key=name, role=key.role)
+    with closing(AuditLog(ring.home)) as log:
+        _note(log, now, "revoke key", key=name, role=key.role)
     click.echo(f"{name} is revoked.")
     return ExitCode.OK
 
 
-def _note(ring: KeyRing, now: float, what: str, **about: str) -> None:
-    log = AuditLog(ring.home)
+def _note(log: AuditLog, now: float, what: str, **about: str) -> None:
     try:
         log.write(now, what, by=getpass.getuser(), **about)
     except OSError as error:
         raise UsageError(f"{log.path} cannot be written: {error.strerror}.") from error
-    finally:
-        log.close()
 
 
 def _until(text: str | None, now: float) -> float:

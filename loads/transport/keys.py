@@ -130,6 +130,11 @@ class KeyRing:
             ) from None
         return make_token(Access(at, Credentials(broker.public, pair.secret, name, role, expires)))
 
+    def take_back(self, name: str) -> None:
+        """Forget a key that was added a moment ago, and whose token nobody was given."""
+        with suppress(OSError):
+            os.unlink(self._keys / name)
+
     def revoke(self, name: str, now: float) -> Key:
         """A key is good for nothing any more.  Raises :class:`UsageError` when there is none."""
         try:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loads.cli import keys as keys_command
 from loads.errors import UsageError
 from loads.protocol.roles import UNLOCKED, Role
 from loads.transport import keys
@@ -331,3 +335,52 @@ def test_a_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     (home / "audit.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="cannot be written"):
         AuditLog(home)
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def nothing(home: Path) -> None:
+    """Nothing is in the way."""
+
+
+def log_in_the_way(home: Path) -> None:
+    (home / "audit.log").mkdir()
+
+
+def output_in_the_way(home: Path) -> None:
+    (home / "token").mkdir()
+
+
+def full_disk(home: Path) -> None:
+    """The key can be kept, and what is longer cannot be written."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (250, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("output", ["token", "nowhere/token"])
+@pytest.mark.parametrize("fault", [nothing, log_in_the_way, output_in_the_way, full_disk])
+def test_a_key_is_not_made_whose_token_cannot_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Path], None], output: str
+) -> None:
+    """Its name would be used up, and the token lost."""
+    home = make_home(tmp_path / "home")
+    monkeypatch.setenv("LOADS_HOME", str(home))
+    ring, limits = KeyRing(home), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ring.broker()
+    far = f"tcp://{'box.' * 30}example:7780"  # a token that is longer than what is kept of its key
+    args = ["add", "box", "--role", "agent", "--at", far, "-o", str(home / output)]
+    fault(home)
+    try:
+        result = CliRunner().invoke(keys_command.main, args)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    found, _ = ring.keys()
+    if (fault, output) == (nothing, "token"):
+        assert result.exit_code == 0, result.output
+        assert [key.name for key in found] == ["box"]
+        assert read_token(read_private(home / output).decode().strip()).credentials is not None
+        return
+    assert result.exit_code == 2
+    assert "cannot be written" in result.output
+    assert not found
+    assert not list(home.glob(".new-*"))
