@@ -19,7 +19,7 @@ from loads.clock import SystemClock
 from loads.metrics.summary import RunView
 from loads.plan import RunPlan
 from loads.transport.tokens import find_access
-from tests.e2e.cluster import SITE, Cluster, Runner
+from tests.e2e.cluster import SITE, Cluster, Runner, site
 from tests.e2e.locked import Locked
 from tests.e2e.stage import Stage
 from tests.e2e.targets import Target
@@ -150,6 +150,33 @@ def test_a_reason_that_an_agent_gives_is_only_read(stage: Stage, tmp_path: Path)
     assert "owned" in shown
     assert all(char.isprintable() or char == "\n" for char in shown)
     assert cluster.agents[0].code is None
+
+
+# -- keys that cannot be read ----------------------------------------------------------------------
+
+
+def test_a_broker_without_its_folder_of_keys_goes_on(stage: Stage, target: Target) -> None:
+    """With a run that is on, and with peers that come; and knows new keys when it is back."""
+    stage.write("test_gate.py", site("/gate"))
+    locked = Locked(stage)
+    locked.agent(locked.token("box", "agent")).says("Registered with the broker")
+    anne = locked.token("anne", "runner")
+    run = locked.start(anne, "test_gate", "-a", 1, "-u", 3, "--server-url", target.url)
+    until(lambda: target.hits == 3, "all users at the gate")
+    folder = stage.home / "keys"
+    folder.rename(stage.home / "moved")
+    locked.broker.says("Keys cannot be read: No such file or directory")
+    asked = stage.start("ping", "loads-runner", "--ping-broker", "-b", anne, env=locked.elsewhere)
+    assert asked.wait() == 0, asked.err
+    target.open_gate()
+    result = run.wait()
+    assert result.code == 0, result.err
+    assert result.hits == target.hits == 3
+    (stage.home / "moved").rename(folder)
+    again = locked.token("eve", "viewer")
+    asked = stage.start("ping", "loads-runner", "--ping-broker", "-b", again, env=locked.elsewhere)
+    assert asked.wait() == 0, asked.err
+    assert "removed" not in locked.broker.err
 
 
 # -- tokens ----------------------------------------------------------------------------------------
