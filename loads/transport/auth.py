@@ -48,12 +48,6 @@ class Doorkeeper(Socket):
 
         Raises :class:`BrokerError` if the process has one, or if the keys cannot be read.
         """
-        super().__init__(zmq.REP)
-        try:
-            self._socket.bind(_ENDPOINT)
-        except zmq.ZMQError as error:
-            self._socket.close(0)
-            raise BrokerError("A process has one locked broker at most.") from error
         self._ring = ring
         self._wall = wall
         self._broker = ring.broker()
@@ -70,8 +64,13 @@ class Doorkeeper(Socket):
         self.trouble = ""
         self._look()
         if self.trouble:
-            self._socket.close(0)
             raise BrokerError(self.trouble)
+        super().__init__(zmq.REP)
+        try:
+            self._socket.bind(_ENDPOINT)
+        except zmq.ZMQError as error:
+            self._socket.close(0)
+            raise BrokerError("A process has one locked broker at most.") from error
 
     def lock(self, domain: str) -> Lock:
         """What locks the broker's socket of that name."""
