@@ -14,8 +14,8 @@ import io
 import os
 import shutil
 import stat
+import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,10 @@ MAX_PACKED = 64 << 20  #: bytes of a bundle
 MAX_UNPACKED = 512 << 20  #: bytes of all its files
 MAX_FILES = 20_000
 
+# The records that the directory of a zip archive is made of (PKWARE's APPNOTE, 4.3.12 and 4.3.16).
+_ENTRY = struct.Struct("<4s24x3H12x")  #: signature; lengths of the name and of two more fields
+_END = struct.Struct("<4s2x2x2xHII2x")  #: signature; entries; size of the directory, and its place
+_LOCATOR = 20  #: bytes of what leads to a directory that is too large for these
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a bundle's name depends on its content, not on the time
 _LEFT_OUT = {"__pycache__", "node_modules"}
 
@@ -210,6 +214,7 @@ def unpack(data: bytes, digest: str, directory: Path) -> None:
     """
     if digest_of(data) != digest:
         raise BundleError("The bundle is not what its digest says: it was damaged on the way.")
+    _check_directory(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -225,10 +230,12 @@ def unpack(data: bytes, digest: str, directory: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 path.chmod((member.external_attr >> 16) & 0o777 | 0o600)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise BundleError(f"The bundle is damaged: {error}.") from error
-    except OSError as error:
+    except BundleError:
+        raise
+    except (OSError, MemoryError) as error:
         raise BundleError(f"The test's files cannot be written: {error}.") from error
+    except Exception as error:  # zipfile has no list of what damaged bytes make it raise
+        raise BundleError(f"The bundle is damaged: {error}.") from error
 
 
 def copy_to(place: Path, directory: Path) -> None:
@@ -261,8 +268,35 @@ def _copy_whole(path: Path, place: Path) -> None:
     draft.replace(place)
 
 
+def _check_directory(data: bytes) -> None:
+    """Raises :class:`BundleError` for a directory that is too large, or is not such as we write.
+
+    ``zipfile`` makes an object of each entry, as far as the directory is long and whatever its end
+    says: 64 MB of them take minutes and gigabytes.  So they are counted before it sees them.
+    """
+    end = len(data) - _END.size
+    damaged = BundleError("The bundle is damaged: it has no directory of files.")
+    if end < 0 or data.startswith(b"PK\6\7", max(0, end - _LOCATOR)):
+        raise damaged
+    signature, told, size, start = _END.unpack_from(data, end)
+    if signature != b"PK\5\6" or start + size != end:
+        raise damaged
+    at = count = 0
+    while at < size and count <= MAX_FILES:
+        if at + _ENTRY.size > size:
+            raise damaged
+        signature, *lengths = _ENTRY.unpack_from(data, start + at)
+        if signature != b"PK\1\2":
+            raise damaged
+        at, count = at + _ENTRY.size + sum(lengths), count + 1
+    if max(count, told) > MAX_FILES:
+        raise BundleError("The bundle is too large.")
+    if at != size or count != told:
+        raise damaged
+
+
 def _check(members: list[zipfile.ZipInfo]) -> None:
-    if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_UNPACKED:
+    if sum(member.file_size for member in members) > MAX_UNPACKED:
         raise BundleError("The bundle is too large.")
     for member in members:
         name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from loads.events import Beat, Command, Job, LineReader, WorkerEvent, encode
 from loads.recorder.memory import Memory
 from loads.recorder.reader import RecorderReader
+from loads.transport.arguments import VARIABLE
 
 
 class Child:
@@ -150,6 +151,7 @@ def _environment(job: Job, libraries: str) -> Mapping[str, str]:
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [path for path in (ours, libraries, *inherited) if path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    environment.pop(VARIABLE, None)  # whoever uses us as a library may have left it there
     if not job.plan.patching:
         environment["LOADS_NO_PATCHING"] = "1"  # asked for before the job can be read
     return environment

@@ -168,7 +168,7 @@ class Follower:
         self._refused = refused
         self._picture = Picture()
         self._asked = False
-        self._socket = Subscriber(m.PUBLISHED, client.access.credentials)
+        self._socket = Subscriber(m.PUBLISHED, client.access_to(publisher).credentials)
         self._socket.connect(client.way_to(publisher))
         self._socket.follow(run_id)
 

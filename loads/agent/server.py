@@ -10,7 +10,6 @@ import socket
 import tempfile
 import uuid
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from loads import __version__, descriptors
@@ -240,9 +239,7 @@ class Server:
                 copy_to(Path(action.plan.test_dir), Path(self._scratch))
             self._plan, self._run_id = action.plan, action.run_id
             self._installing = Installation(action.plan.python_deps, Path(self._scratch))
-        except LoadsError as error:
-            self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
-        except OSError as error:
+        except Exception as error:
             self._cannot_start(error)
         else:
             self._spawn_when_installed()
@@ -255,10 +252,7 @@ class Server:
             libraries, self._installing = self._installing.directory, None
             self._libraries = str(libraries) if self._plan.python_deps else ""
             self._supervisors[OWN] = self._supervise(self._plan, "")
-        except LoadsError as error:
-            self._installing = None
-            self._handle(LoadFailed(int(error.exit_code), error.message, error.hint))
-        except OSError as error:
+        except Exception as error:
             self._installing = None
             self._cannot_start(error)
 
@@ -293,8 +287,8 @@ class Server:
             self._asked[number] = now
             try:
                 self._supervisors[number] = self._supervise(action.plan, f"{number}.")
-            except (LoadsError, OSError) as error:
-                self._handle(ExtensionFailed(number, str(error)))
+            except Exception as error:
+                self._handle(ExtensionFailed(number, self._why_not(error).message))
         elif isinstance(action, StartExtension):
             # what it took to get ready is no time of a load by duration
             self._supervisors[number].start(self._asked[number] - now, self._origin)
@@ -302,14 +296,19 @@ class Server:
             self._watch([fd for s in self._supervisors.values() for fd in s.filenos])
             supervisor.close()
 
-    def _cannot_start(self, error: OSError) -> None:
-        self._handle(
-            LoadFailed(
-                int(ExitCode.INCOMPLETE),
-                f"Agent {self.agent_id} cannot start workers: {error}.",
-                "Look at its disk, its memory and its limits (ulimit -a).",
-            )
-        )
+    def _cannot_start(self, error: Exception) -> None:
+        self._handle(self._why_not(error))
+
+    def _why_not(self, error: Exception) -> LoadFailed:
+        """Why there is no load.  What we try is decided by others: no error of it is our end."""
+        if isinstance(error, LoadsError):
+            return LoadFailed(int(error.exit_code), error.message, error.hint)
+        hint = "Look at its disk, its memory and its limits (ulimit -a)."
+        if not isinstance(error, OSError):
+            log.exception("A run cannot be prepared, for a reason that is not foreseen")
+            hint = "Its log says more."
+        said = f"Agent {self.agent_id} cannot start workers: {error}."
+        return LoadFailed(int(ExitCode.INCOMPLETE), said, hint)
 
     def _drop(self) -> None:
         self._watch([]) if self._watched else None
@@ -346,7 +345,7 @@ def find_broker(frontend: Access, clock: Clock) -> Access:
     try:
         while True:
             try:
-                return replace(frontend, endpoint=requester.ping().backend)
+                return requester.access_to(requester.ping().backend)
             except BrokerUnreachable as error:
                 log.warning("%s Still trying. %s", error.message, error.hint)
     finally:

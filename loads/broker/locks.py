@@ -39,6 +39,7 @@ class Locks:
         self._opened: Endpoints | None = None
         self._insecure = insecure
         self._denied = 0
+        self._trouble = ""
         self._door: Doorkeeper | None = None
         self._audit: AuditLog | None = None
         on_tcp = any(map(_is_tcp, (wanted.frontend, wanted.backend, wanted.publisher)))
@@ -67,7 +68,10 @@ class Locks:
         if self._door is not None:
             self._ring.open(endpoints.frontend)
         elif self._home is not None:
-            keys.close(self._home, endpoints.frontend)  # of a locked one that was killed here
+            try:
+                keys.note_insecure(self._home, endpoints.frontend)
+            except UsageError as error:
+                self._log.warning("%s This user's commands may look for locks.", error.message)
 
     def attach(
         self, reactor: Reactor, handle: Callable[[Event], None], dismiss: Callable[[], None]
@@ -98,9 +102,10 @@ class Locks:
         handle: Callable[[Event], None],
         dismiss: Callable[[], None] | None,
     ) -> None:
-        trouble, gone = door.trouble, door.refresh()
-        if door.trouble and door.trouble != trouble:
+        gone = door.refresh()
+        if door.trouble and door.trouble != self._trouble:
             self._log.error("%s", door.trouble)
+        self._trouble = door.trouble
         for withdrawn in gone:
             self._log.warning("%s", withdrawn.reason)
             handle(KeyGone(withdrawn.who.name, withdrawn.reason, withdrawn.hint))
@@ -150,9 +155,10 @@ class Locks:
         """Close the door and the books."""
         if self._door is not None:
             self._door.close()
-            if self._opened is not None and self._home is not None:
-                keys.close(self._home, self._opened.frontend)
             self._door = None
+        if self._opened is not None and self._home is not None:
+            keys.close(self._home, self._opened.frontend)
+            self._opened = None
         if self._audit is not None:
             self._audit.close()
             self._audit = None

@@ -9,12 +9,14 @@ import sys
 import click
 
 from loads.agent.server import Server, find_broker
+from loads.cli import entry
 from loads.cli.common import exits, retired, version_option
 from loads.cli.logs import set_up_logging
 from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.supervisor import usable_cores
+from loads.transport.arguments import VARIABLE
 from loads.transport.tokens import find_access
 
 EPILOG = """\b
@@ -25,7 +27,7 @@ Run it as a user that owns nothing else.
 
 _CLUSTER = section(
     "Cluster",
-    option("-b", "--broker", metavar="TOKEN", envvar="LOADS_BROKER",
+    option("-b", "--broker", metavar="TOKEN", envvar=VARIABLE,
            help="A token, @FILE that holds one, or the broker's frontend.  "
            "[default: this user's own, on this machine]"),
     option("--orphan-timeout", default=30.0, type=click.FloatRange(1, 86400), metavar="SECONDS",
@@ -75,7 +77,7 @@ def main(
     for number in (signal.SIGTERM, signal.SIGINT):  # the server, once it runs, has its own
         signal.signal(number, lambda *_: sys.exit(ExitCode.OK))
     access = find_access(broker or "")
-    os.environ.pop("LOADS_BROKER", None)  # a token is for us, and not for the tests that we run
+    os.environ.pop(VARIABLE, None)  # it is for us, and not for the tests that we run
     backend = find_broker(access, clock)
     server = Server(backend, workers or usable_cores(), clock, orphan_timeout)
     try:
@@ -86,4 +88,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.agent()

@@ -36,7 +36,8 @@ def follow(settings: Configuration, client: BrokerClient, find_run: FindRun) -> 
     if view is not None:
         return view.exit_code
     with suppress(OSError):  # the terminal may be what has gone
-        click.echo(_way_back(settings, f"Detached: run {runner.run_id} goes on.", runner.run_id))
+        said = f"Detached: run {visible(runner.run_id)} goes on."
+        click.echo(_way_back(settings, said, runner.run_id))
     return ExitCode.OK
 
 
@@ -61,9 +62,9 @@ def submit(settings: Configuration, plan: RunPlan, find_run: FindRun) -> ExitCod
         with interruptible(client):
             run_id = find(client)
     if settings.flag("quiet"):
-        click.echo(run_id)
+        click.echo(visible(run_id))
     else:
-        click.echo(_way_back(settings, f"Run {run_id}: {plan.describe()}.", run_id))
+        click.echo(_way_back(settings, f"Run {visible(run_id)}: {plan.describe()}.", run_id))
     return ExitCode.OK
 
 
@@ -85,7 +86,7 @@ def _way(settings: Configuration, purpose: str, option: str, run_id: str) -> str
     where = f" --broker {shlex.quote(broker)}" if is_needed else ""
     if settings.text("ssh") and settings.source("ssh") is not Source.ENVIRONMENT:
         where += f" --ssh {shlex.quote(settings.text('ssh'))}"
-    return f"{purpose} with:  loads-runner --{option} {run_id}{where}"
+    return f"{purpose} with:  loads-runner --{option} {visible(run_id)}{where}"
 
 
 def _choose(settings: Configuration, client: BrokerClient) -> str:
@@ -112,4 +113,4 @@ def _choose(settings: Configuration, client: BrokerClient) -> str:
 
 
 def _spoken(row: RunRow) -> str:
-    return f"{row.run_id}  {row.state}  {visible(row.target)}, {visible(row.description)}"
+    return visible(f"{row.run_id}  {row.state}  {row.target}, {row.description}")

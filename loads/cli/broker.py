@@ -10,6 +10,7 @@ import click
 from loads.broker.core import Settings
 from loads.broker.keeper import Keeper
 from loads.broker.server import Server
+from loads.cli import entry
 from loads.cli.amounts import age, size
 from loads.cli.common import exits, retired, version_option
 from loads.cli.connection import at
@@ -19,7 +20,7 @@ from loads.cli.sections import SectionedCommand, option, section
 from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.storage.registry import open_storage
-from loads.transport.endpoints import Endpoints, default_endpoints, is_loopback
+from loads.transport.endpoints import Endpoints, endpoints_of, is_loopback
 from loads.transport.home import home_directory, make_home
 
 DATABASE = "broker.db"  #: in the broker's home
@@ -30,9 +31,7 @@ reach.  For agents on other machines give it tcp endpoints, which are
 encrypted and locked; loads-keys makes the tokens that open them:
 
 \b
-  loads-broker --frontend tcp://0.0.0.0:7780 \\
-               --backend tcp://0.0.0.0:7781 \\
-               --publisher tcp://0.0.0.0:7782
+  loads-broker --frontend tcp://0.0.0.0:7780
   loads-keys add --role agent box1
 """
 
@@ -40,8 +39,10 @@ encrypted and locked; loads-keys makes the tokens that open them:
 _ENDPOINTS = section(
     "Endpoints",
     option("--frontend", metavar="ENDPOINT", help="Where runners connect."),
-    option("--backend", metavar="ENDPOINT", help="Where agents connect."),
-    option("--publisher", metavar="ENDPOINT", help="Where consoles follow runs."),
+    option("--backend", metavar="ENDPOINT", help="Where agents connect.  "
+           "[default: beside the frontend]"),
+    option("--publisher", metavar="ENDPOINT", help="Where consoles follow runs.  "
+           "[default: beside the frontend]"),
     option("--insecure", is_flag=True,
            help="Open tcp endpoints to everybody: without keys, in clear text."),
 )  # fmt: skip
@@ -109,7 +110,6 @@ def main(
 ) -> ExitCode:
     """Hand runs to agents, account for their results, and publish them."""
     set_up_logging(debug, logfile)
-    default = default_endpoints()
     if check:
         with at(frontend or "") as client:
             return show_broker(client)
@@ -124,11 +124,7 @@ def main(
         return Keeper(open_storage(url), clock, db_max_size, db_max_age)
 
     server = Server(
-        Endpoints(
-            frontend or default.frontend,
-            backend or default.backend,
-            publisher or default.publisher,
-        ),
+        endpoints_of(frontend or "", backend or "", publisher or ""),
         clock,
         Settings(
             heartbeat=min(1.0, agent_timeout / 5),
@@ -174,4 +170,4 @@ def introduction(at: Endpoints, insecure: bool, home: Path, is_first: bool) -> l
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.broker()

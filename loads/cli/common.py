@@ -11,6 +11,7 @@ import click
 
 from loads import __version__
 from loads.errors import ExitCode, LoadsError
+from loads.outputs.stream import visible
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,10 +31,13 @@ def retired(context: click.Context, param: click.Parameter, value: object) -> No
 
 
 def complain(error: LoadsError) -> None:
-    """Print one of our errors, with its hint, to standard error."""
-    click.echo(f"{click.style('Error:', fg='red')} {error.message}", err=True)
-    if error.hint:
-        click.echo("\n".join(f"  {line}" for line in error.hint.splitlines()), err=True)
+    """Print one of our errors, with its hint, to standard error.
+
+    They may be an agent's words, or those of an error in a test of somebody else.
+    """
+    click.echo(f"{click.style('Error:', fg='red')} {visible(error.message)}", err=True)
+    for line in error.hint.splitlines():
+        click.echo(f"  {visible(line)}", err=True)
 
 
 def exits(command: _Command) -> Any:

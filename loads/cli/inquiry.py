@@ -9,6 +9,7 @@ from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.metrics.summary import RunView
 from loads.outputs import figures
+from loads.outputs.stream import visible
 from loads.protocol.messages import Wish
 
 
@@ -18,13 +19,13 @@ def show_broker(client: BrokerClient) -> ExitCode:
     Raises :class:`BrokerUnreachable` when there is none.
     """
     broker = client.ping()
-    click.echo(f"Broker {broker.version} is running.")
+    click.echo(f"Broker {visible(broker.version)} is running.")
     for name, endpoint in (
         ("frontend", client.endpoint),
         ("backend", broker.backend),
         ("publisher", broker.publisher),
     ):
-        click.echo(f"  {name + ':':<12}{endpoint}")
+        click.echo(f"  {name + ':':<12}{visible(endpoint)}")
     click.echo(f"  {'agents:':<12}{broker.agents}, {broker.idle_agents} idle")
     queued = f", {broker.queued} of them in the queue" if broker.queued else ""
     click.echo(f"  {'runs:':<12}{broker.runs}{queued}")
@@ -37,7 +38,7 @@ def purge_broker(client: BrokerClient, grace: float = 0.0) -> ExitCode:
     Raises :class:`BrokerUnreachable` when there is none.
     """
     stopped = client.purge(grace)
-    names = f": {', '.join(stopped)}" if stopped else ""
+    names = f": {visible(', '.join(stopped))}" if stopped else ""
     click.echo(f"{figures.counted(len(stopped), 'run')} stopped{names}.")
     return ExitCode.OK
 
@@ -48,6 +49,7 @@ def tell(wishes: tuple[Wish, ...], view: RunView) -> None:
 
     for call in tell_all(wishes, view, SystemClock()):
         click.echo(
-            f"warning: observer {call.observer} could not be told of the end: {call.problem}.",
+            f"warning: observer {visible(call.observer)} could not be told of the end: "
+            f"{visible(call.problem)}.",
             err=True,
         )

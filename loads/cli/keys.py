@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import getpass
 import re
-import sys
+from contextlib import closing, nullcontext
 from datetime import datetime
 from pathlib import Path
 
 import click
 
+from loads.cli import entry
 from loads.cli.common import exits, version_option
 from loads.clock import SystemClock
 from loads.errors import ExitCode, UsageError
+from loads.outputs.stream import visible
 from loads.protocol.roles import GIVEN, Role
 from loads.transport.audit import AuditLog
 from loads.transport.endpoints import check_syntax, own_name
-from loads.transport.home import home_directory, write_private
+from loads.transport.home import drafted, home_directory
 from loads.transport.keys import KeyRing
 
 EPILOG = """\b
@@ -73,14 +75,23 @@ def add(name: str, role: str, expires: str | None, at: str | None, output: str |
     if at:
         check_syntax(at)
     frontend = at or ring.frontend(own_name())
-    token = ring.add(name, Role(role), frontend, now, _until(expires, now))
-    _note(ring, now, "add key", key=name, role=role)
-    click.echo(f"{name} may be {_article(role)} of the broker at {frontend}.", err=True)
-    if output:
-        write_private(Path(output), token.encode() + b"\n")
-        click.echo(f"The token is in {output}; give it as --broker @{output}.", err=True)
-    else:
-        click.echo(token)
+    until, token = _until(expires, now), ""
+    with closing(AuditLog(ring.home)) as log:  # what cannot be noted is not done
+        try:
+            with drafted(Path(output)) if output else nullcontext() as file:
+                token = ring.add(name, Role(role), frontend, now, until)
+                click.echo(f"{name} may be {_article(role)} of the broker at {frontend}.", err=True)
+                if file is None:
+                    click.echo(token)
+                else:
+                    file.write(token.encode() + b"\n")
+        except BaseException:
+            if token:  # which nobody has now
+                ring.take_back(name)
+            raise
+        if output:
+            click.echo(f"The token is in {output}; give it as --broker @{output}.", err=True)
+        _note(log, now, "add key", key=name, role=role)
     return ExitCode.OK
 
 
@@ -88,7 +99,10 @@ def add(name: str, role: str, expires: str | None, at: str | None, output: str |
 @exits
 def show() -> ExitCode:
     """List the keys that there are and were, and when each was last used."""
-    keys, complaints = KeyRing(home_directory()).keys()
+    try:
+        keys, complaints = KeyRing(home_directory()).keys()
+    except OSError as error:
+        raise UsageError(f"Keys cannot be read: {error.strerror}.") from error
     now = SystemClock().wall()
     rows: list[tuple[str, ...]] = [("NAME", "ROLE", "STATE", "CREATED", "EXPIRES", "LAST USED")]
     rows += [
@@ -98,9 +112,9 @@ def show() -> ExitCode:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = zip(row, widths, strict=True)
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+        click.echo(visible("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip()))
     for complaint in complaints:
-        click.echo(f"warning: {complaint}", err=True)
+        click.echo(f"warning: {visible(complaint)}", err=True)
     return ExitCode.OK
 
 
@@ -111,19 +125,17 @@ def revoke(name: str) -> ExitCode:
     """Make a token worthless; whoever uses it is sent away."""
     ring, now = KeyRing(home_directory()), SystemClock().wall()
     key = ring.revoke(name, now)
-    _note(ring, now, "revoke key", key=name, role=key.role)
+    with closing(AuditLog(ring.home)) as log:
+        _note(log, now, "revoke key", key=name, role=key.role)
     click.echo(f"{name} is revoked.")
     return ExitCode.OK
 
 
-def _note(ring: KeyRing, now: float, what: str, **about: str) -> None:
-    log = AuditLog(ring.home)
+def _note(log: AuditLog, now: float, what: str, **about: str) -> None:
     try:
         log.write(now, what, by=getpass.getuser(), **about)
     except OSError as error:
         raise UsageError(f"{log.path} cannot be written: {error.strerror}.") from error
-    finally:
-        log.close()
 
 
 def _until(text: str | None, now: float) -> float:
@@ -144,4 +156,4 @@ def _day(when: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.keys()

@@ -37,6 +37,10 @@ class _OneLine(logging.Formatter):
         record.message = visible(record.message)
         return super().formatMessage(record)
 
+    def formatException(self, ei: Any) -> str:
+        """Of several lines, because it is ours; but an error may repeat what a peer sent."""
+        return "\n".join(map(visible, super().formatException(ei).split("\n")))
+
 
 def set_up_logging(debug: bool, logfile: str | None) -> None:
     """Log to ``logfile`` or to standard error, all of it with ``debug``.

@@ -17,6 +17,7 @@ from loads.client import BrokerClient
 from loads.clock import SystemClock
 from loads.config import Configuration
 from loads.errors import ExitCode
+from loads.outputs.stream import visible
 from loads.runners.checkup import Checkup, exit_code_of
 
 
@@ -54,9 +55,9 @@ def _check(settings: Configuration, client: BrokerClient) -> ExitCode:
 def _stop(settings: Configuration, client: BrokerClient) -> ExitCode:
     view = client.stop(settings.text("stop"), given_grace(settings)).view
     if view.state == "ended":
-        click.echo(f"Run {view.run_id} has ended: {view.status}.")
+        click.echo(f"Run {visible(view.run_id)} has ended: {visible(view.status)}.")
     else:
-        click.echo(f"Run {view.run_id} is being stopped.")
+        click.echo(f"Run {visible(view.run_id)} is being stopped.")
     return ExitCode.OK
 
 

@@ -16,6 +16,7 @@ from loads.config import ConfigFile, Configuration, Option, Source, Value, confi
 from loads.errors import UsageError
 from loads.observers.registry import Registry as ObserverRegistry
 from loads.outputs.registry import Registry
+from loads.outputs.stream import visible
 from loads.plan import ON_AGENT_LOSS
 from loads.plugins import Plugins
 from loads.transport.endpoints import DEFAULT_FRONTEND
@@ -248,7 +249,7 @@ def gather(context: click.Context, environ: Mapping[str, str], directory: Path) 
         options.setdefault(name, Option(name))
     settings = configure(options.values(), given, environ, file, EXCLUSIVE)
     for line in settings.warnings:
-        click.echo(line, err=True)
+        click.echo(visible(line), err=True)
     return settings
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
+from loads.cli import entry
 from loads.cli.common import exits
 from loads.cli.options import RunnerCommand, gather, is_instead, runner_options
 from loads.cli.planning import (
@@ -24,6 +24,7 @@ from loads.cli.planning import (
 from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.outputs.base import Outputs
+from loads.transport.arguments import VARIABLE
 
 EPILOG = """\b
 TEST is package.module.Class.test_method or package.module.test_function,
@@ -62,7 +63,9 @@ Exit codes:
 @exits
 def main(context: click.Context, **_: object) -> ExitCode:
     """Run a functional test as a load test, here or on a cluster."""
-    settings = gather(context, os.environ, Path.cwd())
+    environ = dict(os.environ)
+    settings = gather(context, environ, Path.cwd())
+    os.environ.pop(VARIABLE, None)  # it is for us, and not for the tests that we run
     if is_instead(settings):
         from loads.cli.operations import operate
 
@@ -73,7 +76,7 @@ def main(context: click.Context, **_: object) -> ExitCode:
 
         set_up_logging(True, None)
     target = find_test(settings)
-    plan = make_plan(settings, target, os.environ)
+    plan = make_plan(settings, target, environ)
     check_cluster_options(settings, plan)
     wishes = build_wishes(settings)
     if plan.agents:
@@ -97,4 +100,4 @@ def main(context: click.Context, **_: object) -> ExitCode:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.runner()

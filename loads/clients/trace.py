@@ -7,6 +7,8 @@ from typing import TextIO
 
 import requests
 
+from loads.outputs.stream import visible
+
 MAX_BODY = 2_000  #: characters of a body
 
 
@@ -27,7 +29,9 @@ def show(
         lines += [f"< {name}: {value}" for name, value in answer.headers.items()]
         # a streamed body is the test's to read
         lines += _body("<", answer.content if answer._content_consumed else None)
-    print("\n".join(lines), end="\n\n", file=stream or sys.stdout, flush=True)
+    # what a target says may be anything; tabs alone, in bodies, are no harm
+    shown = [visible(line.expandtabs(4)) for line in lines]
+    print("\n".join(shown), end="\n\n", file=stream or sys.stdout, flush=True)
 
 
 def _text(value: object) -> str:

@@ -33,6 +33,7 @@ class Who:
     role: Role
 
 
+OWNER = Who("@owner", Role.OWNER)  #: whoever runs the broker; no name of another key is such
 #: Whoever reaches an endpoint that is not locked: a Unix socket that only its owner can open, or
 #: a broker that was told to be open to everybody.
 UNLOCKED = Who("local", Role.OWNER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 PREFIX = "loads1_"  #: begins every token
+VARIABLE = "LOADS_BROKER"  #: where a token may be as well; it is no business of a test's
 PIPE = "@/dev/fd/"  #: before the number of a descriptor: how a command gives itself its token
 _TOKEN = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_=-]+")
 

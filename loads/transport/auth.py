@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import zmq
 
 from loads.errors import BrokerError, RemoteProtocolError
-from loads.protocol.roles import SOCKETS, Role, Who
-from loads.transport.keys import OWNER, Key, KeyRing
+from loads.protocol.roles import OWNER, SOCKETS, Role, Who
+from loads.transport.keys import Key, KeyRing
 from loads.transport.sockets import Lock, Socket
 
 _ENDPOINT = "inproc://zeromq.zap.01"
@@ -44,13 +44,10 @@ class Doorkeeper(Socket):
     """Answers ZeroMQ's questions about keys, from the files of a key ring."""
 
     def __init__(self, ring: KeyRing, wall: Callable[[], float]) -> None:
-        """``wall`` tells the time of day.  Raises :class:`BrokerError` if the process has one."""
-        super().__init__(zmq.REP)
-        try:
-            self._socket.bind(_ENDPOINT)
-        except zmq.ZMQError as error:
-            self._socket.close(0)
-            raise BrokerError("A process has one locked broker at most.") from error
+        """``wall`` tells the time of day.
+
+        Raises :class:`BrokerError` if the process has one, or if the keys cannot be read.
+        """
         self._ring = ring
         self._wall = wall
         self._broker = ring.broker()
@@ -65,7 +62,15 @@ class Doorkeeper(Socket):
         self._complaints: list[str] = []
         self._complained: set[str] = set()
         self.trouble = ""
-        self._reread()
+        self._look()
+        if self.trouble:
+            raise BrokerError(self.trouble)
+        super().__init__(zmq.REP)
+        try:
+            self._socket.bind(_ENDPOINT)
+        except zmq.ZMQError as error:
+            self._socket.close(0)
+            raise BrokerError("A process has one locked broker at most.") from error
 
     def lock(self, domain: str) -> Lock:
         """What locks the broker's socket of that name."""
@@ -80,7 +85,7 @@ class Doorkeeper(Socket):
         number = question[1] if len(question) > 1 else b""
         who, domain = None, ""
         if len(question) == 7 and question[0] == _VERSION and question[5] == b"CURVE":
-            self._reread()  # one that was made a moment ago is good, one just revoked is not
+            self._look()  # one that was made a moment ago is good, one just revoked is not
             domain = question[2].decode(errors="replace")
             who = self._admitted(domain, question[6])
         held = who is not None and domain == "publisher" and self._is_held(who)
@@ -120,11 +125,7 @@ class Doorkeeper(Socket):
 
         When the keys cannot be read, ``trouble`` says why, and those that are known hold.
         """
-        try:
-            self._reread()
-            self.trouble = ""
-        except OSError as error:  # no descriptor is left, for one
-            self.trouble = f"Keys cannot be read: {error.strerror}. Those known before hold."
+        self._look()
         now, gone = self._wall(), []
         for name, who in list(self._valid.items()):
             key = self._keys.get(name)
@@ -139,6 +140,14 @@ class Doorkeeper(Socket):
         now = self._wall()
         keys = [key for key in self._keys.values() if key.state(now) != "valid"]
         return [Withdrawn(key.who, *_words(key, now)) for key in keys]
+
+    def _look(self) -> None:
+        """Know the keys as they are now, or else as they were: nobody is sent away for a fault."""
+        try:
+            self._reread()
+            self.trouble = ""
+        except OSError as error:  # no descriptor is left, for one, or the folder is not there
+            self.trouble = f"Keys cannot be read: {error.strerror}. Those known before hold."
 
     def _reread(self) -> None:
         """Read the keys again, if their folder has changed, or did so just now."""

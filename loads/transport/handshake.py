@@ -13,7 +13,7 @@ from collections.abc import Callable
 import zmq
 
 from loads.errors import BrokerRefused
-from loads.protocol.roles import SOCKETS
+from loads.protocol.roles import SOCKETS, Role
 from loads.transport.tokens import Access
 
 #: What to be told of.
@@ -114,11 +114,15 @@ class Handshake:
 
     def _other_broker(self) -> tuple[str, str]:
         """One without a lock is not told from one with another: who closes first decides."""
+        own = self._access.credentials
+        insecure = "give its endpoint instead"
+        if own is not None and own.role is Role.OWNER:
+            insecure = "if it is another user's, use it with LOADS_HOME=DIRECTORY, an empty one"
         return (
             f"What answers at {self._access.endpoint} does not have the key of the broker that the "
             "token is for: nothing was sent to it.",
             "It may be another broker, or its home may have been made anew. " + _REMEDY + "\n"
-            "Or it was started with --insecure: then give its endpoint instead.",
+            f"Or it was started with --insecure: then {insecure}.",
         )
 
 

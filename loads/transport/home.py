@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from loads.errors import UsageError
 
@@ -51,17 +54,22 @@ def read_private(path: Path) -> bytes:
     or write it, or when it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            if not _is_private(os.fstat(file.fileno())):
-                raise UsageError(
-                    f"Others can read {path}, and it holds a secret.",
-                    f"Run chmod 600 {path}; if others may have read it, have a new token made.",
-                )
-            return file.read(1 << 20)
+        return load_private(path)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def load_private(path: Path) -> bytes:
+    """The same, but raises ``OSError`` when it cannot be read."""
+    with path.open("rb") as file:
+        if not _is_private(os.fstat(file.fileno())):
+            raise UsageError(
+                f"Others can read {path}, and it holds a secret.",
+                f"Run chmod 600 {path}; if others may have read it, have a new token made.",
+            )
+        return file.read(1 << 20)
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
@@ -70,11 +78,24 @@ def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
     Raises ``FileExistsError`` when it is there and is not to be replaced, and
     :class:`UsageError` when it cannot be written.
     """
+    with drafted(path, replace=replace) as file:
+        file.write(content)
+
+
+@contextmanager
+def drafted(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+    """A file that only we can read, to be written; it is at ``path`` when that has gone well.
+
+    Where it could not be, that shows before anything is written.  Raises as
+    :func:`write_private` does.
+    """
     try:
+        if replace and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         descriptor, written = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # of mode 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(descriptor)
             if replace:

@@ -6,7 +6,8 @@
     owner.key           the pair of the user that the broker runs as
     keys/NAME           what is known of a key that was given away: never its secret half
     used/NAME           empty; when it was changed is when the key was last used
-    brokers/PORT        the owner's token for a locked broker that runs on this machine
+    brokers/PORT        the owner's token for a locked broker that runs on this machine, or that
+                        one without locks does
     frontend            where the last broker was reached, for tokens
 
 Files are written whole or not at all, so that the broker and ``loads-keys`` need no lock between
@@ -15,6 +16,7 @@ them.  A name is never used twice: a revoked key stays on the list.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,36 +25,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import zmq
-from zmq.utils import z85
-
 from loads.errors import UsageError
-from loads.protocol.roles import UNLOCKED, Role, Who
-from loads.transport.endpoints import is_loopback, port_of, reachable
-from loads.transport.home import make_home, read_private, write_private
-from loads.transport.tokens import KEY, Access, Credentials, make_token
+from loads.protocol.roles import OWNER, UNLOCKED, Role, Who
+from loads.transport.endpoints import port_of, reachable
+from loads.transport.home import load_private, make_home, read_private, write_private
+from loads.transport.pairs import BROKER_KEY, KEY, OWNER_KEY, Pair, kept_pair, make_pair
+from loads.transport.tokens import INSECURE, Access, Credentials, make_token
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-OWNER = Who("@owner", Role.OWNER)  # no name that could be given to another key
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A CURVE key pair, 32 bytes each."""
-
-    public: bytes
-    secret: bytes
-
-
-def make_pair() -> Pair:
-    """A new key pair, from the random numbers of the system."""
-    public, secret = zmq.curve_keypair()
-    return Pair(z85.decode(public), z85.decode(secret))
-
-
-def public_of(secret: bytes) -> bytes:
-    """The public half of a key pair."""
-    return bytes(z85.decode(zmq.curve_public(z85.encode(secret))))
+#: Errors that are a file's own; by others, such as too few descriptors, nothing is known of it.
+_OF_A_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}
+_LATEST = 1e11  #: seconds; no time of a key is later
 
 
 @dataclass(frozen=True)
@@ -77,6 +60,14 @@ class Key:
             return "revoked"
         return "expired" if 0 < self.expires <= now else "valid"
 
+    def check(self) -> None:
+        """Raises ``ValueError`` or ``TypeError`` for what is no key."""
+        Role(self.role)
+        if len(bytes.fromhex(self.public)) != KEY:
+            raise ValueError("a key has 32 bytes")
+        if not all(0 <= time < _LATEST for time in (self.created, self.expires, self.revoked)):
+            raise ValueError("there is no such time")
+
 
 class KeyRing:
     """The keys in a home."""
@@ -88,7 +79,10 @@ class KeyRing:
 
     def _folder(self, name: str) -> Path:
         folder = self.home / name
-        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be made: {error.strerror}.") from error
         return folder
 
     # -- the broker's own ------------------------------------------------------------------------
@@ -96,30 +90,15 @@ class KeyRing:
     @property
     def is_new(self) -> bool:
         """Whether the broker has no key yet."""
-        return not (self.home / "broker.key").exists()
+        return not (self.home / BROKER_KEY).exists()
 
     def broker(self) -> Pair:
         """The broker's key pair, which is made if there is none."""
-        return self._pair("broker.key")
+        return kept_pair(self.home / BROKER_KEY)
 
     def owner(self) -> Pair:
         """The pair of the user that the broker runs as, which is made if there is none."""
-        return self._pair("owner.key")
-
-    def _pair(self, name: str) -> Pair:
-        path = self.home / name
-        with suppress(FileExistsError):  # two brokers may start at the same time
-            if not path.exists():
-                write_private(path, make_pair().secret.hex().encode() + b"\n", replace=False)
-        try:
-            secret = bytes.fromhex(read_private(path).decode().strip())
-            if len(secret) != KEY:
-                raise ValueError("a key has 32 bytes")
-            return Pair(public_of(secret), secret)
-        except ValueError:
-            raise UsageError(
-                f"{path} holds no key.", "If you remove it, all tokens must be made anew."
-            ) from None
+        return kept_pair(self.home / OWNER_KEY)
 
     def open(self, frontend: str) -> None:
         """A locked broker runs here: let its own user's commands find the key."""
@@ -151,12 +130,19 @@ class KeyRing:
             ) from None
         return make_token(Access(at, Credentials(broker.public, pair.secret, name, role, expires)))
 
+    def take_back(self, name: str) -> None:
+        """Forget a key that was added a moment ago, and whose token nobody was given."""
+        with suppress(OSError):
+            os.unlink(self._keys / name)
+
     def revoke(self, name: str, now: float) -> Key:
         """A key is good for nothing any more.  Raises :class:`UsageError` when there is none."""
         try:
             key = self._read(self._keys / name) if _NAME.fullmatch(name) else None
         except FileNotFoundError:
             key = None
+        except OSError as error:
+            raise UsageError(f"The key {name} cannot be read: {error.strerror}.") from error
         if key is None:
             raise UsageError(f"There is no key {name}.", "loads-keys list shows them all.")
         if not key.revoked:
@@ -165,7 +151,10 @@ class KeyRing:
         return key
 
     def keys(self) -> tuple[list[Key], list[str]]:
-        """All keys by name, and what is wrong with files that hold none."""
+        """All keys by name, and what is wrong with files that hold none.
+
+        Raises ``OSError`` when it cannot be told what keys there are.
+        """
         found, complaints = [], []
         for path in sorted(self._keys.iterdir()):
             if not _NAME.fullmatch(path.name):
@@ -176,32 +165,38 @@ class KeyRing:
                 continue
             except UsageError as error:
                 complaints.append(error.message)
+            except OSError as error:
+                if error.errno not in _OF_A_FILE:
+                    raise
+                complaints.append(f"{path} cannot be read: {error.strerror}.")
         return found, complaints
 
     def _read(self, path: Path) -> Key:
-        content = read_private(path)
+        content = load_private(path)
         try:
             key = Key(**json.loads(content))
-            Role(key.role)
-            if key.name != path.name or len(bytes.fromhex(key.public)) != KEY:
+            key.check()
+            if key.name != path.name:
                 raise ValueError("it is another's")
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise UsageError(f"{path} holds no key.") from None
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # when it was used is only good to know
             return replace(key, used=(self.home / "used" / path.name).stat().st_mtime)
         return key
 
     @property
     def version(self) -> int:
-        """A number that changes when a key is added or revoked."""
+        """A number that changes when a key is added or revoked.  Raises ``OSError``."""
         return self._keys.stat().st_mtime_ns
 
     def note_use(self, names: Iterable[str], now: float) -> None:
         """These keys were used."""
-        folder = self._folder("used")
+        folder = self.home / "used"
+        with suppress(OSError):  # a disk that is full keeps nobody out
+            folder.mkdir(mode=0o700, exist_ok=True)
         for name in names:
             path = folder / name
-            with suppress(OSError):  # a disk that is full keeps nobody out
+            with suppress(OSError):
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
                 os.utime(path, (now, now))
 
@@ -221,9 +216,19 @@ class KeyRing:
         return reachable(endpoint, f"tcp://{host}:0")
 
 
+def note_insecure(home: Path, frontend: str) -> None:
+    """A broker without locks runs here, so that its own user's commands need none of its keys.
+
+    Nothing else has them talk to what may be another user's broker.  Raises :class:`UsageError`.
+    """
+    if frontend.startswith("tcp://"):
+        folder = make_home(home / "brokers")
+        write_private(folder / str(port_of(frontend)), INSECURE.encode() + b"\n")
+
+
 def close(home: Path, frontend: str) -> None:
-    """No locked broker runs at ``frontend`` any more."""
-    if is_loopback(frontend) or frontend.startswith("tcp://"):
+    """No broker runs at ``frontend`` any more."""
+    if frontend.startswith("tcp://"):
         with suppress(OSError):
             os.unlink(home / "brokers" / str(port_of(frontend)))
 

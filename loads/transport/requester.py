@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
@@ -66,6 +67,23 @@ class Requester:
         Raises :class:`LoadsError` when there cannot be a tunnel.
         """
         return endpoint if self._tunnel is None else self._tunnel.to(endpoint)
+
+    def access_to(self, endpoint: str) -> Access:
+        """The access to another endpoint of the broker, one that it has told us.
+
+        A Unix socket has no lock: whoever can reach it may use it.  Raises :class:`BrokerRefused`
+        when that is on another machine.
+        """
+        scheme, _, path = endpoint.partition("://")
+        if scheme != "ipc":
+            return replace(self.access, endpoint=endpoint)
+        if self._tunnel is None and self.endpoint.startswith("tcp:") and not os.path.lexists(path):
+            raise BrokerRefused(
+                f"The broker at {self.endpoint} has a part that only its own machine reaches: "
+                f"{endpoint}.",
+                "Start it with --frontend on tcp alone, or with --backend and --publisher there.",
+            )
+        return Access(endpoint)
 
     def close(self) -> None:
         """Close the connection.  What was asked for goes on."""

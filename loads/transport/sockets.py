@@ -23,6 +23,7 @@ from loads.protocol import codec
 from loads.protocol.messages import MAX_BUNDLE, Message
 from loads.protocol.roles import UNLOCKED, Who
 from loads.protocol.sizes import largest
+from loads.transport.endpoints import check_place
 from loads.transport.handshake import EVENTS, Handshake, mechanism_of
 from loads.transport.tokens import Access, Credentials
 
@@ -113,7 +114,11 @@ class Socket:
         return _MAPPED.sub(r"tcp://\1:", bound)
 
     def connect(self, endpoint: str) -> None:
-        """Connect, now or when the peer is there.  Raises :class:`BrokerError`."""
+        """Connect, now or when the peer is there.
+
+        Raises :class:`BrokerError`, also for a Unix socket that may be another user's.
+        """
+        check_place(endpoint)
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -286,6 +291,7 @@ class Dealer(Socket):
         ``way`` is where to connect to, if that is not the endpoint itself but a tunnel to it.
         """
         way = way or access.endpoint
+        check_place(way)
         self._unlock(access.credentials)
         self._handshake = Handshake(access, domain, time.time, lambda: mechanism_of(way))
         self._monitor = Monitor(self._socket, EVENTS)

@@ -23,15 +23,18 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loads.errors import BrokerUnreachable, UsageError
+from loads.errors import BrokerRefused, BrokerUnreachable, UsageError
 from loads.transport.arguments import token_in
 from loads.transport.endpoints import MAX_IPC_PATH, check_syntax, is_loopback, port_of
 from loads.transport.home import HOME_IN_SHELL
+from loads.transport.pairs import BROKER_KEY
 from loads.transport.tokens import Access, read_token
 
 _POLL = 0.02  #: seconds between two looks whether ssh is through
 _CONTROL_TIME = 15.0  #: seconds that a connection that is there may take for another forward
 _SUFFIX = 20  #: bytes that ssh adds to the path of its control socket while it makes it
+
+_ABANDONED = "loads-broker-has-ended"  #: what a home says of a port: keys, but no broker
 
 # After its first argument, a directory, comes a command, which is run with Ctrl-C ignored until it
 # ends, or until our end of standard input is closed; then the directory goes as well.
@@ -132,21 +135,32 @@ class Tunnel:
     def unlocked(self, access: Access) -> Access:
         """An access with the key that the user has there, if it comes with none of its own.
 
-        As on one machine, the broker's owner has one for its loopback endpoints.
+        As on one machine, the broker's owner has one for its loopback endpoints.  Raises
+        :class:`BrokerRefused` when that user has keys, but no broker there.
         """
         if access.credentials is not None or not is_loopback(access.endpoint):
             return access
-        token = self._owner_token(port_of(access.endpoint))
+        token = self._owner_token(access.endpoint)
         return replace(access, credentials=read_token(token).credentials) if token else access
 
-    def _owner_token(self, port: int) -> str:
+    def _owner_token(self, endpoint: str) -> str:
         """What the broker's home there holds for a port; empty when it is nothing.
 
         It is looked for in all that is said, because a shell may greet whoever enters it.
         """
-        script = f'cat -- "{HOME_IN_SHELL}/brokers/{port}"'
+        note, key = (
+            f'"{HOME_IN_SHELL}/brokers/{port_of(endpoint)}"',
+            f'"{HOME_IN_SHELL}/{BROKER_KEY}"',
+        )
+        script = f"cat -- {note} || {{ test -e {key} && echo {_ABANDONED}; }}"
         done = self._ask("-T", *self._address(), f"exec sh -c '{script}'")
-        return token_in([done.stdout.decode(errors="replace")])
+        said = done.stdout.decode(errors="replace")
+        if _ABANDONED in said.split():  # whoever has the port now may be anybody
+            raise BrokerRefused(
+                f"No broker of the user at {self.destination} runs at {endpoint} there.",
+                "Start one there with loads-broker, or give a token of the one that is meant.",
+            )
+        return token_in([said])
 
     def mend(self) -> None:
         """Start ssh again when it has ended; the sockets find each other when it is through."""

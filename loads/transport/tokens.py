@@ -19,12 +19,13 @@ from functools import cache
 from pathlib import Path
 
 from loads.errors import UsageError
-from loads.protocol.roles import Role
+from loads.protocol.roles import OWNER, Role
 from loads.transport.arguments import PIPE, PREFIX
 from loads.transport.endpoints import check_syntax, default_endpoints, is_loopback, port_of
 from loads.transport.home import home_directory, read_private
+from loads.transport.pairs import BROKER_KEY, KEY, OWNER_KEY, kept_pair
 
-KEY = 32  #: bytes of a key
+INSECURE = "insecure"  #: what a broker without locks leaves its owner in the place of a token
 _CHECK = 4
 
 
@@ -100,8 +101,9 @@ def read_token(token: str) -> Access:
 def find_access(text: str, home: Path | None = None) -> Access:
     """The access that ``text`` means: a token, ``@`` and a file that holds one, or an endpoint.
 
-    For an endpoint on this machine, the key of its owner is used if a broker of ours is there;
-    ``home`` is where to look for that.  Empty is the default broker.  Raises :class:`UsageError`.
+    For a port on this machine, the owner's key is used if there is one, in ``home``, unless a
+    broker of ours that has no locks is there.  Empty is the default broker.  Raises
+    :class:`UsageError`.
     """
     if text.startswith("@"):
         text = _read_pipe(text) if text.startswith(PIPE) else _read_file(Path(text[1:]))
@@ -113,14 +115,20 @@ def find_access(text: str, home: Path | None = None) -> Access:
 
 
 def _own(endpoint: str, home: Path) -> Credentials | None:
-    """The owner's credentials for a broker of ours on this machine."""
+    """The owner's credentials for a broker of ours on this machine.
+
+    Also when none is there now: any user may have bound its port, and would be trusted with all.
+    """
     if not is_loopback(endpoint):
         return None
     try:
-        content = read_private(home / "brokers" / str(port_of(endpoint)))
+        said = read_private(home / "brokers" / str(port_of(endpoint))).decode(errors="replace")
     except FileNotFoundError:
-        return None
-    return read_token(content.decode(errors="replace").strip()).credentials
+        if not (home / BROKER_KEY).exists():
+            return None
+        broker, owner = kept_pair(home / BROKER_KEY), kept_pair(home / OWNER_KEY)
+        return Credentials(broker.public, owner.secret, OWNER.name)
+    return None if said.strip() == INSECURE else read_token(said.strip()).credentials
 
 
 @cache

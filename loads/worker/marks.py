@@ -161,8 +161,9 @@ def _applies(function: Callable[..., Any], mark: Any) -> bool:
     # as in pytest, a text is Python in the test's own module
     known = {"os": os, "sys": sys, "platform": platform, **getattr(function, "__globals__", {})}
     return not conditions or any(
-        # as pytest does: it is the test's own code, which is about to run
-        bool(eval(condition, known)) if isinstance(condition, str) else bool(condition)  # noqa: S307
+        bool(eval(condition, known))  # noqa: S307 - the test's own code, which is about to run
+        if isinstance(condition, str)
+        else bool(condition)
         for condition in conditions
     )
 

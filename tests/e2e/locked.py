@@ -22,10 +22,19 @@ class Locked:
         self._endpoints = [f"tcp://{host}:0"] * 3
         self.start_broker()
 
+    @classmethod
+    def with_frontend(cls, stage: Stage, port: int, *options: object) -> Locked:
+        """One that is told where its frontend is, on loopback, and no more than ``options``."""
+        made = cls.__new__(cls)
+        made.stage = stage
+        made._options, made._endpoints = options, [f"tcp://127.0.0.1:{port}"]
+        made.start_broker()
+        return made
+
     def start_broker(self) -> None:
         """Start the broker, or another on the same ports when the one before has ended."""
         named = chain.from_iterable(
-            (f"--{name}", at) for name, at in zip(SOCKETS, self._endpoints, strict=True)
+            (f"--{name}", at) for name, at in zip(SOCKETS, self._endpoints, strict=False)
         )
         self.broker = self.stage.start("broker", "loads-broker", *named, *self._options)
         self._endpoints = self.broker.says("loads-broker is ready: ").split()[-3:]

@@ -11,7 +11,7 @@ from zmq.utils import z85
 from loads.errors import RemoteProtocolError
 from loads.protocol import messages as m
 from loads.protocol.codec import decode, encode
-from loads.transport.keys import public_of
+from loads.transport.pairs import public_of
 from loads.transport.tokens import Access
 from tests.wire.examples import EXAMPLES
 

@@ -166,6 +166,18 @@ def test_who_is_not_the_owner_there_is_told_so(stage: Stage, sshd: Sshd) -> None
     assert asked.wait() == 0, "a token that is given is the one that is used"
 
 
+def test_a_port_there_that_the_broker_has_left_is_not_trusted(stage: Stage, sshd: Sshd) -> None:
+    """Whoever has it now may be anybody on that machine."""
+    cluster = Cluster(stage, agents=0, tcp=True)
+    cluster.broker.terminate()
+    sshd.start(f"SetEnv LOADS_HOME={stage.home}")
+    elsewhere = {"LOADS_HOME": str(stage.root / "elsewhere")}
+    asked = stage.start("ping", "loads-runner", "--ping-broker", "--ssh", sshd.at,
+                        "-b", cluster.frontend, env=elsewhere)  # fmt: skip
+    assert asked.wait() == 5
+    assert f"runs at {cluster.frontend} there" in asked.err
+
+
 def test_a_tunnel_that_breaks_is_opened_again(stage: Stage, sshd: Sshd, target: Target) -> None:
     """Killed at both ends in turn; the run goes on, and its numbers are whole in the end."""
     sshd.start()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +20,13 @@ from loads.clock import SystemClock
 from loads.errors import BrokerError, BrokerRefused, RemoteProtocolError
 from loads.protocol import messages as m
 from loads.protocol.codec import NotEntitled
-from loads.protocol.roles import SOCKETS, UNLOCKED, Role, Who
+from loads.protocol.roles import OWNER, SOCKETS, UNLOCKED, Role, Who
 from loads.protocol.sizes import SIZES
 from loads.transport.auth import Doorkeeper, KeyWithdrawn
 from loads.transport.endpoints import Endpoints
 from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
-from loads.transport.keys import OWNER, KeyRing, make_pair
+from loads.transport.keys import KeyRing
+from loads.transport.pairs import make_pair
 from loads.transport.sockets import GUEST_MS, Dealer, Monitor, Publisher, Router, Subscriber
 from loads.transport.tokens import Access, Credentials, read_token
 from tests.e2e.waiting import until
@@ -404,6 +407,79 @@ def test_what_is_no_question_about_a_key_is_answered_with_no(
     answer = door.keeper._answer(question)
     assert answer[2] == b"400"
     assert len(answer) == 6
+
+
+# -- keys that cannot be read ----------------------------------------------------------------------
+
+
+def asked(door: Door, name: str) -> bytes:
+    """The answer to a connection with a key that is known by its name."""
+    (public,) = (bytes.fromhex(k.public) for k in door.keeper._keys.values() if k.name == name)
+    question = [b"1.0", b"7", b"frontend", b"127.0.0.1", b"", b"CURVE", public]
+    return door.keeper._answer(question)[2]
+
+
+def no_folder(door: Door) -> Callable[[], object]:
+    """Its user has moved it away."""
+    folder = door.ring.home / "keys"
+    folder.rename(door.ring.home / "moved")
+    return lambda: (door.ring.home / "moved").rename(folder)
+
+
+def no_descriptors(door: Door) -> Callable[[], object]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open("/", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def bad_disk(door: Door) -> Callable[[], object]:
+    """A file that is there and cannot be read: the first bytes of our memory are such."""
+    path = door.ring.home / "keys" / "eve"
+    path.rename(door.ring.home / "moved")
+    path.symlink_to("/proc/self/mem")
+    return lambda: (door.ring.home / "moved").rename(path)
+
+
+@pytest.mark.parametrize("fault", [no_folder, no_descriptors, bad_disk])
+def test_keys_that_cannot_be_read_are_good_as_before(
+    door: Door, fault: Callable[[Door], Callable[[], object]]
+) -> None:
+    """Nobody is sent away, and who has a key gets in; the doorkeeper goes on, and says so."""
+    door.access("eve", Role.RUNNER)
+    assert not door.keeper.refresh()
+    mend = fault(door)
+    try:
+        answer, gone = asked(door, "eve"), door.keeper.refresh()
+        door.keeper.note_use()
+        trouble = door.keeper.trouble
+    finally:
+        mend()
+    assert answer == b"200"
+    assert not gone
+    assert trouble.startswith("Keys cannot be read: ")
+    assert not door.keeper.take_complaints()
+    assert not door.keeper.refresh()
+    assert door.keeper.trouble == ""
+    door.ring.revoke("eve", door.now)
+    assert [one.who.name for one in door.keeper.refresh()] == ["eve"]
+
+
+def test_a_note_that_cannot_be_made_keeps_nobody_out(door: Door) -> None:
+    door.access("eve", Role.RUNNER)
+    door.keeper.refresh()
+    door.ring.home.joinpath("used").write_text("in the way")
+    assert asked(door, "eve") == b"200"
+    door.keeper.note_use()
+
+
+def test_there_is_no_door_where_keys_cannot_be_read(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "home")
+    ring.home.joinpath("keys").rmdir()
+    with pytest.raises(BrokerError, match="Keys cannot be read: No such file"):
+        Doorkeeper(ring, time.time)
+    Doorkeeper(KeyRing(ring.home), time.time).close()
 
 
 # -- what a peer makes of it -----------------------------------------------------------------------

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loads.cli import keys as keys_command
 from loads.errors import UsageError
 from loads.protocol.roles import UNLOCKED, Role
 from loads.transport import keys
 from loads.transport.arguments import PREFIX, token_in
 from loads.transport.audit import AuditLog
 from loads.transport.home import home_directory, make_home, read_private, write_private
-from loads.transport.keys import KeyRing, public_of
+from loads.transport.keys import KeyRing
+from loads.transport.pairs import Pair, public_of
 from loads.transport.tokens import (
     Access,
     Credentials,
@@ -113,10 +118,36 @@ def test_the_owner_finds_the_key_of_a_broker_on_this_machine(ring: KeyRing) -> N
         assert own.server == ring.broker().public
         assert public_of(own.secret) == ring.owner().public
         assert own.role is Role.OWNER
-    for other in ("tcp://127.0.0.1:7781", "tcp://box:7780", "ipc:///run/x.sock"):
+    for other in ("tcp://box:7780", "ipc:///run/x.sock"):
         assert find_access(other, ring.home).credentials is None
+
+
+def test_the_owner_trusts_nobody_who_has_taken_a_port(ring: KeyRing) -> None:
+    """On this machine, any user can: only a broker that has no locks says that there are none."""
+    at = "tcp://127.0.0.1:7780"
+    ring.open("tcp://0.0.0.0:7780")
+    own = find_access(at, ring.home).credentials
+    assert own is not None
     keys.close(ring.home, "tcp://0.0.0.0:7780")
+    assert find_access(at, ring.home).credentials == own
+    keys.note_insecure(ring.home, "tcp://0.0.0.0:7780")
+    assert find_access(at, ring.home).credentials is None
+    assert find_access("tcp://127.0.0.1:7781", ring.home).credentials == own
+    keys.close(ring.home, "tcp://0.0.0.0:7780")
+    assert find_access(at, ring.home).credentials == own
+
+
+def test_an_owner_whose_broker_was_never_started_has_a_key(ring: KeyRing) -> None:
+    """Who waits for it is let in when it is."""
+    ring.add("box", Role.AGENT, AT, NOW)
+    own = find_access("tcp://127.0.0.1:7780", ring.home).credentials
+    assert own is not None
+    assert public_of(own.secret) == ring.owner().public
+
+
+def test_who_has_no_broker_has_no_key(ring: KeyRing) -> None:
     assert find_access("tcp://127.0.0.1:7780", ring.home).credentials is None
+    assert not list(ring.home.glob("*.key"))
 
 
 # -- the ring --------------------------------------------------------------------------------------
@@ -155,7 +186,7 @@ def test_a_pair_is_made_once(ring: KeyRing) -> None:
 
 
 def test_two_brokers_that_start_together_have_one_pair(ring: KeyRing) -> None:
-    pairs: list[keys.Pair] = []
+    pairs: list[Pair] = []
     threads = [threading.Thread(target=lambda: pairs.append(ring.broker())) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -205,7 +236,7 @@ def test_what_is_no_name(ring: KeyRing, name: str) -> None:
 
 
 def test_a_file_that_is_no_key_counts_for_nothing(ring: KeyRing) -> None:
-    for name in ("good", "renamed", "open", "empty", "nonsense", "role"):
+    for name in ("good", "renamed", "open", "empty", "nonsense", "role", "time", "folder", "deep"):
         ring.add(name, Role.AGENT, AT, NOW)
     folder = ring.home / "keys"
     (folder / "renamed").rename(folder / "copied")
@@ -214,9 +245,13 @@ def test_a_file_that_is_no_key_counts_for_nothing(ring: KeyRing) -> None:
     (folder / "nonsense").write_bytes(b"\xff\xfe")
     said = json.loads((folder / "role").read_text())
     (folder / "role").write_text(json.dumps({**said, "role": "root"}))
+    (folder / "time").write_text(json.dumps({**said, "name": "time", "expires": "never"}))
+    (folder / "folder").unlink()
+    (folder / "folder").mkdir(mode=0o700)
+    (folder / "deep").write_text("[" * 100_000)
     found, complaints = ring.keys()
     assert [key.name for key in found] == ["good"]
-    assert len(complaints) == 5
+    assert len(complaints) == 8
     assert any("Others can read" in text for text in complaints)
 
 
@@ -326,3 +361,52 @@ def test_a_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     (home / "audit.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="cannot be written"):
         AuditLog(home)
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def nothing(home: Path) -> None:
+    """Nothing is in the way."""
+
+
+def log_in_the_way(home: Path) -> None:
+    (home / "audit.log").mkdir()
+
+
+def output_in_the_way(home: Path) -> None:
+    (home / "token").mkdir()
+
+
+def full_disk(home: Path) -> None:
+    """The key can be kept, and what is longer cannot be written."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (250, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("output", ["token", "nowhere/token"])
+@pytest.mark.parametrize("fault", [nothing, log_in_the_way, output_in_the_way, full_disk])
+def test_a_key_is_not_made_whose_token_cannot_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Path], None], output: str
+) -> None:
+    """Its name would be used up, and the token lost."""
+    home = make_home(tmp_path / "home")
+    monkeypatch.setenv("LOADS_HOME", str(home))
+    ring, limits = KeyRing(home), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ring.broker()
+    far = f"tcp://{'box.' * 30}example:7780"  # a token that is longer than what is kept of its key
+    args = ["add", "box", "--role", "agent", "--at", far, "-o", str(home / output)]
+    fault(home)
+    try:
+        result = CliRunner().invoke(keys_command.main, args)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    found, _ = ring.keys()
+    if (fault, output) == (nothing, "token"):
+        assert result.exit_code == 0, result.output
+        assert [key.name for key in found] == ["box"]
+        assert read_token(read_private(home / output).decode().strip()).credentials is not None
+        return
+    assert result.exit_code == 2
+    assert "cannot be written" in result.output
+    assert not found
+    assert not list(home.glob(".new-*"))

@@ -106,6 +106,20 @@ def test_workers_share_the_users_of_a_plan(watch: Make, target: Target) -> None:
     assert it.supervisor.filenos == []
 
 
+def test_no_worker_is_given_a_token(watch: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever uses us as a library may have one; who wants a test to have it says so."""
+    monkeypatch.setenv("LOADS_BROKER", "loads1_secret")
+    monkeypatch.setenv("GREETING", "hello")
+    it = watch("def test_it(): pass", 1)
+    told = watch("def test_it(): pass", 1, env={"LOADS_BROKER": "loads1_wanted"})
+    it.until_ready()
+    told.until_ready()
+    seen = [Path(f"/proc/{w.supervisor.pids[0]}/environ").read_bytes() for w in (it, told)]
+    assert all(b"GREETING=hello" in environ for environ in seen)
+    assert b"LOADS_BROKER" not in seen[0]
+    assert b"LOADS_BROKER=loads1_wanted" in seen[1]
+
+
 def test_samples_on_the_way_add_up_to_the_same(watch: Make, target: Target) -> None:
     it = watch(SITE, 2, users=(4,), hits=(100,), server_url=target.url)
     it.until_ready()

@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import tempfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -295,6 +296,67 @@ def test_any_bytes_are_unpacked_or_refused(noise: bytes) -> None:
         for data in (noise, good + noise, noise + good, good[:40] + noise + good[40:]):
             with suppress(BundleError):
                 unpack(data, digest_of(data), Path(here))
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A bundle as it is sent, one of its files with a name that is not ASCII."""
+    folder = tmp_path_factory.mktemp("real")
+    paths = lay(folder, {"test_site.py": (b"pass", 0o644), "data/größe.json": (b"{}", 0o600)})
+    return pack(folder, paths).data
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_bit_that_flips_anywhere_does_no_more_than_damage(
+    real: bytes, tmp_path: Path, bit: int
+) -> None:
+    """In the directory, in names, in sizes: the agent that unpacks it has one error to know."""
+    for at in range(len(real)):
+        data = real[:at] + bytes([real[at] ^ 1 << bit]) + real[at + 1 :]
+        with suppress(BundleError):
+            unpack(data, digest_of(data), tmp_path)
+
+
+@given(st.data())
+def test_bytes_that_change_anywhere_do_no_more_than_damage(
+    real: bytes, data: st.DataObject
+) -> None:
+    changed = bytearray(real)
+    for at in data.draw(st.lists(st.integers(0, len(real) - 1), min_size=1, max_size=6)):
+        changed[at] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as here, suppress(BundleError):
+        unpack(bytes(changed), digest_of(bytes(changed)), Path(here))
+
+
+def directory_of(entries: int, told: int) -> bytes:
+    """An archive of nothing but a directory, which says that it has ``told`` entries."""
+    entry = struct.pack("<4s24x3H12x", b"PK\1\2", 0, 0, 0)
+    end = struct.pack("<4s4x2H2I2x", b"PK\5\6", told, told, len(entry) * entries, 0)
+    return entry * entries + end
+
+
+@pytest.mark.parametrize("told", [0, 1, 200_000 % 0x10000, 0xFFFF])
+def test_a_directory_that_is_too_long_is_not_read(tmp_path: Path, told: int) -> None:
+    """A bundle of 64 MB may have 1.4 million entries: objects of over a gigabyte."""
+    data = directory_of(200_000, told)
+    tracemalloc.start()
+    try:
+        assert "too large" in refuse(data, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_directory_that_says_it_is_too_long_is_not_read(tmp_path: Path) -> None:
+    assert "too large" in refuse(directory_of(1, 20_001), tmp_path / "told")
+    assert "damaged" in refuse(directory_of(2, 3), tmp_path / "more than there are")
+
+
+def test_a_directory_of_another_kind_is_not_looked_for(tmp_path: Path) -> None:
+    """zipfile would follow it, past what was counted."""
+    locator = struct.pack("<4s16x", b"PK\6\7")
+    end = struct.pack("<4s4x2H2I2x", b"PK\5\6", 0, 0, 0, len(locator))
+    assert "damaged" in refuse(locator + end, tmp_path)
 
 
 def test_two_entries_of_one_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def test_a_name_from_a_peer_can_neither_add_a_line_nor_act_on_a_terminal(tmp_pat
     try:
         log.info("Agent %s registered", "box\x1b[2J\n2026-01-01 INFO loads.broker: forged")
         try:
-            raise ValueError("a bug")
+            raise ValueError("a bug\x1b[2J")
         except ValueError:
             log.exception("It went wrong")
     finally:
@@ -24,3 +24,4 @@ def test_a_name_from_a_peer_can_neither_add_a_line_nor_act_on_a_terminal(tmp_pat
     assert lines[0].endswith(r"Agent box\x1b[2J\n2026-01-01 INFO loads.broker: forged registered")
     assert lines[1].endswith("It went wrong")
     assert lines[2].startswith("Traceback")  # ours, and readable
+    assert lines[-1] == r"ValueError: a bug\x1b[2J"
