@@ -8,7 +8,7 @@ time: what a peer has been told is never lost.
 A broker that starts again takes up the runs that were going on.  Their agents come back by
 themselves and say again what was not acknowledged; those that do not come in time are lost.
 Updates go on with numbers far above all that were published before, so that consoles notice the
-gap and ask for the whole picture.
+gap and ask for the whole picture.  The time of day may be another one than it was.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from loads.storage.base import (
 
 STORED_AFTER = 60.0  #: seconds after which a storage has written something, or said that it cannot
 _UPDATES = 10  #: bits for the number of updates that may be published in a millisecond
+_MANY_UPDATES = 1 << 32  #: more than one broker publishes of a run
 
 
 class Archive:
@@ -112,7 +113,7 @@ class Archive:
             hint=run.hint,
             duration=run.ledger.total.elapsed or run.elapsed if over else 0.0,
             hits=run.ledger.total.hits if over else 0,
-            number=run.number if over else 0,
+            number=run.number if over else run.numbered_from,
             aborted=run.aborted,
             remarks=tuple(run.remarks),
             submitted_by=run.submitted_by,
@@ -202,6 +203,7 @@ class Archive:
     def _rebuild(self, stored: StoredRun) -> Run:
         settings, now = self._book.settings, self._book.now
         head = unpack(d.Head, stored.heading.head)
+        number = max(number_after_all(self._book.wall), head.number + _MANY_UPDATES)
         run = Run(
             head.run_id,
             head.plan,
@@ -211,7 +213,8 @@ class Archive:
             started=head.started,
             started_at=head.started - settings.epoch if head.started else 0.0,
             stop_asked=head.stop_asked,
-            number=number_after_all(self._book.wall),
+            number=number,
+            numbered_from=number,
             error_code=head.error_code,
             error=head.error,
             hint=head.hint,
@@ -226,6 +229,7 @@ class Archive:
             remarks=list(head.remarks),
         )
         _fill(run, stored)
+        self._set_times(run)
         run.published_at = now
         if run.started_at:
             run.elapsed = max(0.0, now - run.started_at)
@@ -234,7 +238,30 @@ class Archive:
             if not part.is_over:
                 part.state = "preparing" if run.state == "preparing" else part.state
                 run.awaited[part.agent_id] = now + settings.return_timeout
+            part.gone_since = now
         return run
+
+    def _set_times(self, run: Run) -> None:
+        """Give a run the times that it has now.
+
+        How long there was no broker, nobody knows: the time of day, by which moments are stored,
+        may have been set meanwhile.  What had been reported before is known, and so how much of
+        the load is left at most; and agents that come back need some time to report.
+        """
+        settings, now = self._book.settings, self._book.now
+        reported = run.ledger.total.elapsed
+        set_back = run.started + reported - self._book.wall if run.started else 0.0
+        if set_back > 0:
+            run.put_off(-set_back)
+            run.started = max(1.0, run.started - set_back)  # a box may begin with 1970
+            run.started_at -= set_back
+        if run.state == "preparing":
+            run.deadline = now + settings.prepare_timeout
+        elif run.state == "running":
+            latest = self._book.latest_end(run.plan)
+            run.deadline = max(latest - reported, min(run.deadline, latest))
+        if run.state in ("running", "stopping"):
+            run.deadline = max(run.deadline, now + settings.stop_slack)
 
 
 def _lost(head: d.Head) -> list[str]:
@@ -301,7 +328,8 @@ def _part(kept: d.PartKept, epoch: float) -> Part:
 def number_after_all(wall: float) -> int:
     """A number for an update that is above those of all updates until now.
 
-    It comes from the time of day, because not every update is worth a write to the storage.
+    It comes from the time of day, because not every update is worth a write to the storage; that
+    may have been set back since one that is stored.
     """
     return int(wall * 1000) << _UPDATES
 
@@ -311,7 +339,8 @@ def answer(asked: LookUp, stored: StoredRun | None) -> m.Reply:
     try:
         if stored is not None and d.RESULT in stored.parts:
             view = unpack(RunView, stored.parts[d.RESULT])
-            return m.RunSnapshot(asked.request, asked.number, view)
+            number = max(asked.number, unpack(d.Head, stored.heading.head).number)
+            return m.RunSnapshot(asked.request, number, view)
         error = LoadsError(
             f"The broker knows no run {asked.run_id}.", "It may have been forgotten."
         )

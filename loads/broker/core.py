@@ -102,6 +102,7 @@ class Core:
         """What to do about ``event``, which happened ``now`` on the monotonic clock, in order."""
         who = event.who if isinstance(event, FromAgent | FromClient) else UNLOCKED
         self._book.open(now, who, event.body if isinstance(event, FromAgent) else b"")
+        self._registry.excuse_all()
         if isinstance(event, FromAgent):
             if self._gate.admits_agent(event):
                 self._hear_agent(event.peer, event.message)
@@ -174,7 +175,11 @@ class Core:
             if not isinstance(message, m.Bye):
                 self._book.do(ToAgent(peer, m.WhoAreYou()))
             return
+        silence = agent.liveness.silence(self._book.now)
         agent.liveness.heard = self._book.now
+        if silence > self._book.settings.lapse and agent.run_id:
+            _, part = self._book.part_of(agent)
+            part.excuse(silence, self._book.settings.lapse)
         try:
             in_time = agent.link.received(message)
         except RemoteProtocolError as error:

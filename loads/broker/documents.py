@@ -57,7 +57,8 @@ class Head:
     """A run without its numbers.
 
     All moments are seconds since the Unix epoch, 0 for what has not happened; ``deadline`` is None
-    when there is none.  ``duration``, ``hits`` and ``number`` are those at the end.
+    when there is none.  ``duration``, ``hits`` and ``number`` are those at the end; before that,
+    ``number`` is the one from which the broker went on to count updates.
     """
 
     run_id: str

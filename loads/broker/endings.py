@@ -127,6 +127,8 @@ class Endings:
         if run.state == "stopping":
             deadline = min(deadline, run.deadline)  # to ask again does not put off the end
         run.state, run.deadline = "stopping", deadline
+        for part in run.parts.values():
+            part.away = 0.0  # that was before
         for agent in self._book.agents_of(run):
             book.tell(agent, m.StopLoad(run.run_id, grace))
 
@@ -142,11 +144,13 @@ class Endings:
         run.elapsed = self._book.elapsed(run)
         if self._is_over_without_those_missed(run):
             return
-        if run.state in ("running", "stopping") and self._attend(run):
-            return
-        if self._book.now >= run.deadline:
+        if run.state in ("running", "stopping"):
+            if self._attend(run):
+                return
+        elif self._book.now >= run.deadline and not run.awaited:
             self._overdue(run)
-        elif self._book.now - run.published_at >= self._interval(run):
+            return
+        if self._book.now - run.published_at >= self._interval(run):
             self._book.publish(run)
 
     def _interval(self, run: Run) -> float:
@@ -166,6 +170,7 @@ class Endings:
         """See to a run that is on; whether it has ended."""
         self._look_for_progress(run)
         self._release_who_never_took_over(run)
+        self._release_who_is_late(run)
         return self.end_if_over(run)
 
     def _look_for_progress(self, run: Run) -> None:
@@ -189,6 +194,22 @@ class Endings:
                 why = f"agent {agent.agent_id} did not take over a load in time"
                 self.lose_part(run, part, why)
 
+    def _release_who_is_late(self, run: Run) -> None:
+        """Give up agents that are here and have had their time.
+
+        One that is not may have done all, and only be unable to say so: it is heard again or
+        missed, and then awaited for as long as agents are.
+        """
+        did_not = "stop" if run.state == "stopping" else "end"
+        for part in run.parts.values():
+            agent = self._book.agents.get(part.agent_id)
+            if part.state != "running" or agent is None or agent.run_id != run.run_id:
+                continue
+            is_here = agent.liveness.silence(self._book.now) <= self._book.settings.lapse
+            if is_here and self._book.now >= run.deadline + part.away:
+                self._book.tell(agent, m.Release(run.run_id))
+                run.close(part, LOST, f"is lost: agent {part.agent_id} did not {did_not} in time")
+
     def _overdue(self, run: Run) -> None:
         if run.state == "queued":
             idle = run.queue.idle if run.queue else 0
@@ -200,23 +221,13 @@ class Endings:
                 "Give it longer with --wait-for-agents, or start more with loads-agent.",
             )
             return
-        late = [part for part in run.parts.values() if part.state in ("preparing", "running")]
-        if run.state == "preparing":
-            names = ", ".join(part.agent_id for part in late)
-            self.fail(
-                run,
-                ExitCode.INCOMPLETE,
-                f"Not ready after {self._book.settings.prepare_timeout:g} s: {names}.",
-                "Look at what these agents print: importing the test may hang there.",
-            )
-            return
-        for part in run.parts.values():
-            part.awaited_until = 0.0
-        did_not = "stop" if run.state == "stopping" else "end"
-        self._release_all(run)
-        for part in late:
-            run.close(part, LOST, f"is lost: agent {part.agent_id} did not {did_not} in time")
-        self.end_if_over(run)
+        late = [part.agent_id for part in run.parts.values() if part.state == "preparing"]
+        self.fail(
+            run,
+            ExitCode.INCOMPLETE,
+            f"Not ready after {self._book.settings.prepare_timeout:g} s: {', '.join(late)}.",
+            "Look at what these agents print: importing the test may hang there.",
+        )
 
     # -- the end itself ------------------------------------------------------------------------
 

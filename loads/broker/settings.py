@@ -41,3 +41,8 @@ class Settings:
     kept_runs: int = 100  #: ended runs in memory, with all their numbers
     listed_runs: int = 1_000  #: ended runs in lists
     observers: frozenset[str] = frozenset()
+
+    @property
+    def lapse(self) -> float:
+        """Seconds for which nothing need be heard of an agent that is well."""
+        return 3 * self.heartbeat

@@ -89,6 +89,9 @@ class Part:
     ``handed_over`` tells that others were given what was left to do here; whoever comes back to
     such a part only has something to report.  Until ``awaited_until`` a lost agent may come back
     with all that it did.  Only who has the ``key`` of that name is its agent.
+    ``away`` is for how many seconds its agent was out of reach in all, which leaves it as much
+    longer to end; ``gone_since`` is when that was heard last, while it is.  ``started_again`` is
+    how often it was, before any report of it.
     ``told`` is the state that the last update gave, ``kept`` what was stored last.
     """
 
@@ -102,6 +105,9 @@ class Part:
     handed_over: bool = False
     awaited_until: float = 0.0
     key: str = ""
+    away: float = 0.0
+    gone_since: float = 0.0
+    started_again: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -112,6 +118,13 @@ class Part:
         """The workers of its own load, and of those that it took over."""
         return sum((extension.workers for extension in self.extensions), self.workers)
 
+    def excuse(self, silence: float, lapse: float) -> None:
+        """Its agent is heard again after a silence.
+
+        ``lapse`` seconds of each are its own, so that one that is away time and again has an end.
+        """
+        self.away += max(0.0, silence - lapse)
+
 
 @dataclass
 class Run:
@@ -121,7 +134,8 @@ class Run:
     which are for people.  ``queue`` is where it waits, while it does.  A run that ``is_check``
     looks after agents and is of no interest later.  ``bundle`` is here until all agents have it.
     ``deadline`` is when the present state must be over; ``number`` that of the last published
-    update: what the ledger merged since are its news, and ``reported`` the agents
+    update, ``numbered_from`` the one that this broker began with: what the ledger merged since the
+    last are its news, and ``reported`` the agents
     whose numbers changed since they were told, those that wait longest
     first.  ``history`` is how it went until then.
 
@@ -158,6 +172,7 @@ class Run:
     stop_asked: bool = False
     ledger: Ledger = field(default_factory=Ledger)
     number: int = 0
+    numbered_from: int = 0
     reported: dict[str, None] = field(default_factory=dict)
     told_warnings: tuple[str, ...] = ()
     published_at: float = 0.0
@@ -201,6 +216,18 @@ class Run:
         part.state = "preparing" if self.state == "preparing" else "running"
         for worker in part.all_workers:
             self.ledger.reopen(worker)
+
+    def put_off(self, seconds: float) -> None:
+        """Nobody could be heard for so long: whoever is waited for has as much longer."""
+        self.deadline += seconds
+        self.progressed_at += seconds
+        for agent_id in self.awaited:
+            self.awaited[agent_id] += seconds
+        for part in self.parts.values():
+            part.awaited_until += seconds if part.awaited_until else 0.0
+            part.gone_since += seconds if part.gone_since else 0.0
+            for extension in part.extensions:
+                extension.deadline += seconds
 
     def remark(self, text: str) -> None:
         """Tell whoever reads the result, once."""

@@ -40,9 +40,10 @@ CLIENT = b"client"
 HEARTBEAT, TIMEOUT = 1.0, 10.0
 
 
-def hits(number: int) -> Tally:
-    """A tally of so many hits."""
+def hits(number: int, elapsed: float = 0.0) -> Tally:
+    """A tally of so many hits, the last of them so many seconds after the start."""
     tally = Tally()
+    tally.elapsed = elapsed
     for _ in range(number):
         tally.line(SeriesKey(HIT, "http://target/", "GET")).record(1000, 200)
     return tally
@@ -131,10 +132,14 @@ class Scene:
             if not isinstance(action, Log | Store | Audit | Deny)
         ]
 
-    def restarts(self, seconds: float = 1.0) -> list[Action]:
-        """The broker is killed, and another takes up what is stored; agents have to register."""
+    def restarts(self, seconds: float = 1.0, clock_set: float = 0.0) -> list[Action]:
+        """The broker is killed, and another takes up what is stored; agents have to register.
+
+        The time of day may be set meanwhile, by so many seconds.
+        """
         self.now += seconds
-        self.core = Core(self.core.settings)
+        before = self.core.settings
+        self.core = Core(replace(before, epoch=before.epoch + clock_set))
         going, ended = self.storage.open_runs(), self.storage.ended_runs()
         actions = self.core.restore(going, ended, self.now)
         for run_id, run in self.core.runs.items():  # the gap has consoles ask for the whole
@@ -251,9 +256,11 @@ def ready(name: str, run_id: str = "r1") -> m.Ready:
     return m.Ready(run_id, (f"{name}/0", f"{name}/1"))
 
 
-def report(worker: str, sequence: int, number: int, run_id: str = "r1", **said) -> m.Report:
+def report(
+    worker: str, sequence: int, number: int, run_id: str = "r1", elapsed: float = 0.0, **said
+) -> m.Report:
     """Delta number ``sequence`` of a worker, with ``number`` hits."""
-    return m.Report(run_id, worker, sequence, hits(number), **said)
+    return m.Report(run_id, worker, sequence, hits(number, elapsed), **said)
 
 
 def acknowledge(worker: str, sequence: int, run_id: str = "r1") -> m.Acknowledge:
