@@ -20,6 +20,7 @@ from loads.broker import documents as d
 from loads.broker.actions import LookUp, Store
 from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
+from loads.broker.times import set_times
 from loads.errors import ExitCode, LoadsError
 from loads.ledger import LOST, Account, Delta
 from loads.metrics.history import CHUNKS, History
@@ -118,6 +119,8 @@ class Archive:
             remarks=tuple(run.remarks),
             submitted_by=run.submitted_by,
             submission=run.submission,
+            patience=run.patience,
+            turn=run.turn,
         )
 
     def compact(self, run_id: str) -> list[Record]:
@@ -221,6 +224,8 @@ class Archive:
             submitted=head.submitted,
             submitted_by=head.submitted_by,
             submission=head.submission,
+            patience=head.patience,
+            turn=head.turn,
             digest=head.digest,
             bundle=stored.parts.get(d.BUNDLE, b""),
             saved=head,
@@ -229,7 +234,7 @@ class Archive:
             remarks=list(head.remarks),
         )
         _fill(run, stored)
-        self._set_times(run)
+        set_times(run, self._book)
         run.published_at = now
         if run.started_at:
             run.elapsed = max(0.0, now - run.started_at)
@@ -240,28 +245,6 @@ class Archive:
                 run.awaited[part.agent_id] = now + settings.return_timeout
             part.gone_since = now
         return run
-
-    def _set_times(self, run: Run) -> None:
-        """Give a run the times that it has now.
-
-        How long there was no broker, nobody knows: the time of day, by which moments are stored,
-        may have been set meanwhile.  What had been reported before is known, and so how much of
-        the load is left at most; and agents that come back need some time to report.
-        """
-        settings, now = self._book.settings, self._book.now
-        reported = run.ledger.total.elapsed
-        set_back = run.started + reported - self._book.wall if run.started else 0.0
-        if set_back > 0:
-            run.put_off(-set_back)
-            run.started = max(1.0, run.started - set_back)  # a box may begin with 1970
-            run.started_at -= set_back
-        if run.state == "preparing":
-            run.deadline = now + settings.prepare_timeout
-        elif run.state == "running":
-            latest = self._book.latest_end(run.plan)
-            run.deadline = max(latest - reported, min(run.deadline, latest))
-        if run.state in ("running", "stopping"):
-            run.deadline = max(run.deadline, now + settings.stop_slack)
 
 
 def _lost(head: d.Head) -> list[str]:
@@ -362,6 +345,12 @@ def _whole(run: Run) -> list[Record]:
         *_history(run, run.history.take_changed()),
         DropDeltas(run.run_id),
     ]
+
+
+def emptied(run: Run) -> list[Record]:
+    """What was kept of the numbers of a run that is to begin again: none."""
+    nothing = [SavePart(part.run_id, part.name, b"") for part in _history(run, range(CHUNKS))]
+    return [SavePart(run.run_id, d.LEDGER, b""), *nothing, DropDeltas(run.run_id)]
 
 
 def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:

@@ -188,7 +188,7 @@ class Core:
         handler = self._from_agent.get(type(message))
         if in_time and handler is not None:
             handler(agent, message)
-        elif not in_time and isinstance(message, OfRun):
+        elif not in_time and isinstance(message, OfRun) and message.run_id != agent.run_id:
             self._book.tell(agent, m.Release(message.run_id))  # it has missed that
 
 

@@ -6,7 +6,8 @@ those that are lost, whoever asks for an end, and deadlines.
 
 from __future__ import annotations
 
-from loads.broker.actions import Observe, Observed
+from loads.broker.actions import Observe, Observed, Store
+from loads.broker.archive import emptied
 from loads.broker.book import Book
 from loads.broker.handover import Handover, is_on
 from loads.broker.state import Agent, Part, Run
@@ -15,6 +16,8 @@ from loads.ledger import LOST
 from loads.metrics.summary import Status
 from loads.protocol import messages as m
 from loads.protocol.limits import clipped
+
+MOST_TURNS = 5  #: how often a run that loses an agent before the start waits for another
 
 
 class Endings:
@@ -31,8 +34,8 @@ class Endings:
         run, part = self._book.part_of(agent)
         if run.state == "preparing":
             self._book.tell(agent, m.Release(run.run_id))
-            why = f"Agent {agent.agent_id} has no worker left before the start."
-            self.fail(run, ExitCode.INCOMPLETE, why, "Did its box run out of memory?")
+            why = f"agent {agent.agent_id} has no worker left"
+            self._go_without(run, why, "Did its box run out of memory?")
             return
         if not all(extension.is_answered for extension in part.extensions):
             return  # it said so before it was asked
@@ -66,8 +69,7 @@ class Endings:
 
     def lose_part(self, run: Run, part: Part, why: str) -> None:
         if run.state == "preparing":
-            text = f"{why[0].upper()}{why[1:]} before the start."
-            self.fail(run, ExitCode.INCOMPLETE, text, "")
+            self._go_without(run, why)
             return
         if part.state == "waiting":  # all that it did is known
             part.state = "ended"
@@ -75,6 +77,21 @@ class Endings:
             run.close(part, LOST, f"is lost: {why}")
             self._falls_short(run, part, why)
         self.end_if_over(run)
+
+    def _go_without(self, run: Run, why: str, hint: str = "") -> None:
+        """An agent is lost before the start: who may wait for agents, waits for another.
+
+        A test that ends whatever agent it is given gets no more than some of them.
+        """
+        text = f"{why[0].upper()}{why[1:]} before the start."
+        if self._book.now >= run.waits_until or run.turn >= MOST_TURNS:
+            self.fail(run, ExitCode.INCOMPLETE, text, hint)
+            return
+        self._book.log("warning", f"Run {run.run_id} waits for agents again. {text}")
+        self._release_all(run)
+        run.wait_again()
+        for record in emptied(run):
+            self._book.do(Store(record))
 
     def miss(self, run: Run, part: Part, why: str) -> None:
         """An agent does not come back to its run; it may have been at the end of its part."""
@@ -160,8 +177,8 @@ class Endings:
     def _is_over_without_those_missed(self, run: Run) -> bool:
         """Give up agents that do not come back after a restart of the broker."""
         for agent_id, until in list(run.awaited.items()):
-            part = run.parts[agent_id]
-            if self._book.now >= until and not part.is_over:
+            part = run.parts.get(agent_id)  # none is left of a run that has to wait again
+            if part is not None and self._book.now >= until and not part.is_over:
                 del run.awaited[agent_id]
                 self.miss(run, part, "did not come back after the broker's restart")
         return run.state == "ended"

@@ -1,10 +1,12 @@
 """What becomes of runs.
 
 A run goes from ``preparing`` (its agents load the test) to ``running`` to ``ended``, by way of
-``stopping`` when it is ended early.  Every state is left: by the agents' messages, by a deadline,
-or by the silence of an agent, which makes its part ``lost``.  A run ends when all its parts have,
-and no agent is awaited that may still come back with what it did while it was out of reach.  A
-deadline is for agents that are here: it holds later for one that was away, by as long as that was.
+``stopping`` when it is ended early.  One that may wait for agents goes back to its place in the
+queue when it loses one before the start.  Every state is left: by the agents' messages, by a
+deadline, or by the silence of an agent, which makes its part ``lost``.  A run ends when all its
+parts have, and no agent is awaited that may still come back with what it did while it was out of
+reach.  A deadline is for agents that are here: it holds later for one that was away, by as long as
+that was.
 
 The only state without a deadline is a run by hits, which takes as long as the target does.  One in
 which nothing ends for long says so.
@@ -52,7 +54,7 @@ class Runs:
         self._book.publish(run)
 
     def _prepare(self, run: Run, agent: Agent) -> None:
-        message = m.Prepare(run.run_id, run.plan, run.digest, run.bundle)
+        message = m.Prepare(run.run_id, run.plan, run.digest, run.bundle, run.turn)
         self._book.tell(agent, message)
 
     def missing_its_plan(self, agent: Agent) -> Run | None:
@@ -206,6 +208,6 @@ class Runs:
             if run.awaited.pop(agent.agent_id, None) is None:
                 continue
             if run.state == "preparing":
-                self._book.tell(agent, m.Prepare(run.run_id, run.plan, run.digest, run.bundle))
+                self._prepare(run, agent)
             else:
                 self._endings.miss(run, run.parts[agent.agent_id], "has forgotten the run")

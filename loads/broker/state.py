@@ -149,6 +149,9 @@ class Run:
     In a run that was restored, ``awaited`` are the agents that have not come back, and until when
     they are waited for, ``unheard`` the workers that have not reported since.
 
+    It may wait for agents for ``patience`` seconds, or as long as it takes if that is None, which
+    is until ``waits_until``; ``turn`` is how often it was prepared and had to wait again.
+
     ``observers`` are to be told of the end; they are never stored.  ``submission`` is what the
     client that asked for the run called that.
 
@@ -196,6 +199,9 @@ class Run:
     submitted_by: str = ""
     submission: str = ""
     must_save: bool = False
+    patience: float | None = 0.0
+    waits_until: float = 0.0
+    turn: int = 0
     gathers: bool = False
     owed: dict[str, str] = field(default_factory=dict)
 
@@ -228,6 +234,18 @@ class Run:
             part.gone_since += seconds if part.gone_since else 0.0
             for extension in part.extensions:
                 extension.deadline += seconds
+
+    def wait_again(self) -> None:
+        """Go back to the queue, without agents, as if it had never left that.
+
+        Consoles are to see a gap, as no update takes agents away.
+        """
+        self.state, self.deadline = "queued", self.waits_until
+        self.turn += 1
+        self.number += 1
+        self.parts, self.ledger, self.history = {}, Ledger(), History()
+        self.awaited, self.unheard, self.reported, self.owed = {}, set(), {}, {}
+        self.must_save = True
 
     def remark(self, text: str) -> None:
         """Tell whoever reads the result, once."""

@@ -99,6 +99,7 @@ class Scene:
         self.attempts: dict[str, int] = {}
         self.shown: dict[str, RunView] = {}  # runs as who heard every update knows them
         self._before: dict[str, RunView] = {}  # and as they knew them before the last one
+        self._number: dict[str, int] = {}  # of the last one
 
     # -- events ------------------------------------------------------------------------------
 
@@ -115,9 +116,7 @@ class Scene:
         self.logs += [action.text for action in actions if isinstance(action, Log)]
         for action in actions:
             if isinstance(action, Publish):
-                before = self.shown.get(action.run_id, RunView(action.run_id, plan()))
-                self._before[action.run_id] = before
-                self.shown[action.run_id] = before.after(action.message.changes)
+                self._show(action.run_id, action.message)
         self.audits += [action for action in actions if isinstance(action, Audit)]
         self.denied += [action for action in actions if isinstance(action, Deny)]
         for said in (action.message for action in actions if isinstance(action, ToAgent)):
@@ -131,6 +130,14 @@ class Scene:
             for action in actions
             if not isinstance(action, Log | Store | Audit | Deny)
         ]
+
+    def _show(self, run_id: str, update: m.Update) -> None:
+        """Have who follows a run hear an update; after a gap, they ask for the whole."""
+        before = self.shown.get(run_id, RunView(run_id, plan()))
+        run, last = self.core.runs.get(run_id), self._number.get(run_id, 0)
+        self._before[run_id], self._number[run_id] = before, update.number
+        is_gap = run is not None and update.number != last + 1
+        self.shown[run_id] = run.view(run.ledger.total) if is_gap else before.after(update.changes)
 
     def restarts(self, seconds: float = 1.0, clock_set: float = 0.0) -> list[Action]:
         """The broker is killed, and another takes up what is stored; agents have to register.

@@ -83,7 +83,9 @@ class Chaos(Scene):
         self.says(name, message)
 
     def play_ready(self, name: str) -> None:
-        self.says(name, m.Ready(self.its_run(name), (f"{name}/0", f"{name}/1")))
+        agent = self.core.agents.get(name)
+        turn = agent.link.turn if agent else 0
+        self.says(name, m.Ready(self.its_run(name), (f"{name}/0", f"{name}/1"), turn))
 
     def play_registers(self, name: str, run_id: str, moved: bool) -> None:
         run_id = self.its_run(name) if run_id == MINE else run_id
@@ -189,7 +191,8 @@ def test_every_run_by_duration_ends_although_its_agents_never_do(story, policy, 
         for name in NAMES:
             run_id = scene.its_run(name)
             if run_id == "none":  # it may be awaited, and says where it was
-                run_id = next((r for r in mine if name in scene.core.runs[r].parts), "")
+                runs = [scene.core.runs[r] for r in mine if r in scene.core.runs]
+                run_id = next((run.run_id for run in runs if name in run.parts), "")
             scene.peers.setdefault(name, name.encode())
             scene.reconnects(name, run_id)
             scene.play_ready(name)

@@ -400,6 +400,51 @@ def test_the_files_of_a_test_are_kept_until_it_starts():
     assert scene.storage.run("r1").parts == {}
 
 
+@pytest.mark.parametrize("clock_set", [0.0, -3600.0], ids=["right", "back"])
+def test_a_run_that_lost_an_agent_goes_on_waiting_as_the_next_broker_knows(clock_set):
+    """For its agents when it is prepared, for others when they do not come, and no longer."""
+    scene = Scene(epoch=EPOCH, return_timeout=5)
+    for name in ("a", "b"):
+        scene.registers(name)
+    scene.asks(submit(plan(2), patience=100.0))
+    scene.says("b", m.Bye())
+    assert scene.core.runs["r1"].state == "queued"
+    scene.restarts(1.0, clock_set)
+    run = scene.core.runs["r1"]
+    assert (run.state, run.parts, run.turn) == ("queued", {}, 1)
+    scene.registers("a")
+    scene.registers("c")
+    assert (run.state, sorted(run.parts)) == ("preparing", ["a", "c"])
+    scene.restarts()
+    run = scene.core.runs["r1"]
+    scene.reconnects("a", "r1")
+    scene.says("a", m.Ready("r1", ("a/0", "a/1"), 1))
+    scene.passes(6, "a")
+    assert (run.state, run.turn, run.bundle) == ("queued", 2, b"bundle")
+    assert scene.state_of("a") is State.IDLE
+    assert scene.core.runs["r1"].queue is not None
+    scene.passes(93, "a")
+    assert run.state == ("queued" if clock_set else "ended")
+    scene.passes(10, "a")
+    assert (run.status, run.error_code) == ("failed", 6)
+
+
+def test_nothing_is_left_of_what_was_stored_before_a_run_waits_again():
+    scene = Scene()
+    for name in ("a", "b"):
+        scene.registers(name)
+    scene.asks(submit(plan(2), patience=None))
+    scene.says("a", ready("a"), report("a/0", 1, 3))
+    scene.storage.write(scene.core.compact("r1"))
+    scene.says("a", report("a/0", 2, 3))
+    scene.says("b", m.Bye())
+    stored = scene.storage.run("r1")
+    assert (stored.parts, stored.deltas) == ({d.BUNDLE: b"bundle"}, ())
+    scene.restarts()
+    run = scene.core.runs["r1"]
+    assert (run.ledger.accounts, run.ledger.total.hits) == ({}, 0)
+
+
 def test_runs_that_wait_keep_their_places():
     scene = Scene()
     scene.runs("a", run_id="r0")
@@ -864,12 +909,20 @@ def test_what_was_acknowledged_is_never_lost(story, compacted, gathered_from):
 
 @quick
 @given(
-    st.lists(events | st.just(("restarts",)), max_size=25),
+    st.lists(
+        events
+        | st.tuples(
+            st.just("restarts"),
+            st.sampled_from([1.0, 30.0]),
+            st.sampled_from([0.0, 3600.0, -3600.0]),
+        ),
+        max_size=25,
+    ),
     st.sampled_from(ON_AGENT_LOSS),
     st.sampled_from([0, 50]),
 )
 def test_every_run_ends_although_brokers_are_killed(story, policy, gathered_from):
-    scene = Chaos(gathered_from=gathered_from)
+    scene = Chaos(gathered_from=gathered_from, epoch=EPOCH)
     note("\n".join(map(str, story)))
     scene.play("runs", 2, policy)
     for event in story:
