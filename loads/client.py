@@ -49,20 +49,24 @@ class Picture:
 
     def snapshot(self, number: int, view: RunView) -> None:
         """Start again from a snapshot, unless more than that is known already."""
-        if number < self.number:
-            return
+        if number >= self.number:
+            self.begin_again(number, view)
+
+    def begin_again(self, number: int, view: RunView) -> None:
+        """Start again from a snapshot that is known to be later, whatever its number is."""
         self.number, self._view, self._tally = number, view, view.tally.copy()
         self.is_stale = False
 
-    def update(self, number: int, changes: RunChanges) -> None:
-        """Add what came since update ``number - 1``."""
+    def update(self, number: int, changes: RunChanges) -> bool:
+        """Add what came since update ``number - 1``; whether that was any news."""
         if self._view is None or number <= self.number:
-            return
+            return False
         if number > self.number + 1:
             self.is_stale = True
-            return
+            return True
         self.number, self._view = number, self._view.after(changes)
         self._tally.merge(changes.tally)
+        return True
 
 
 class BrokerClient(Requester):
@@ -167,7 +171,7 @@ class Follower:
         self._changed = changed
         self._refused = refused
         self._picture = Picture()
-        self._asked = False
+        self._asked = (0, 0)  # the number of a question for a snapshot, and the picture's then
         self._socket = Subscriber(m.PUBLISHED, client.access_to(publisher).credentials)
         self._socket.connect(client.way_to(publisher))
         self._socket.follow(run_id)
@@ -184,15 +188,15 @@ class Follower:
 
     def refresh(self) -> None:
         """Ask for a snapshot: to begin with, after a gap, and when no update has come for long."""
-        self._asked = True
-        self._client.post(lambda number: m.GetRun(number, self._run_id))
+        number = self._client.post(lambda number: m.GetRun(number, self._run_id))
+        self._asked = number, self._picture.number
 
     def stop(self, grace: float | None) -> None:
         """Ask for an early end of the run, with a grace as its plan says if that is None."""
         self._client.post(lambda number: m.StopRun(number, self._run_id, grace))
 
     def _read_updates(self) -> None:
-        heard = False
+        is_news = False
         while True:
             try:
                 update = self._socket.receive()
@@ -201,22 +205,33 @@ class Follower:
             if update is None:
                 break
             if isinstance(update, m.Update) and update.changes.run_id == self._run_id:
-                heard = True
-                self._picture.update(update.number, update.changes)
+                is_news |= self._picture.update(update.number, update.changes)
         if self._picture.is_stale:
-            if not self._asked:
+            if not self._asked[0]:
                 self.refresh()
-        elif heard:
+        elif is_news:
             self._tell()
 
     def _read_answers(self) -> None:
         for answer in self._client.arrived():
             if isinstance(answer, m.RunSnapshot) and answer.view.run_id == self._run_id:
-                self._asked = False
-                self._picture.snapshot(answer.number, answer.view)
-                self._tell()
+                self._take(answer)
             elif isinstance(answer, m.Refused):
                 self._refused(error_from(answer.code, answer.message, answer.hint))
+
+    def _take(self, answer: m.RunSnapshot) -> None:
+        """Take a snapshot into the picture.
+
+        One that was asked for after all that is known is later than that, even if a broker that
+        was restarted, on a box whose clock was set back, counts from less.
+        """
+        question, known = self._asked
+        self._asked = (0, 0)
+        if answer.request == question and self._picture.number == known:
+            self._picture.begin_again(answer.number, answer.view)
+        else:
+            self._picture.snapshot(answer.number, answer.view)
+        self._tell()
 
     def _look_at_connection(self) -> None:
         """A broker that comes back may not let us in any more."""

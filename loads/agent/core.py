@@ -170,7 +170,8 @@ class Core:
     # -- a run -----------------------------------------------------------------------------------
 
     def _on_prepare(self, message: m.Prepare) -> None:
-        self.run = Run(message.run_id, handed_over=message.plan.on_agent_loss == "redistribute")
+        handed_over = message.plan.on_agent_loss == "redistribute"
+        self.run = Run(message.run_id, message.turn, handed_over=handed_over)
         self._log("info", f"Run {message.run_id}: {message.plan.target}.")
         self.decided.append(
             PrepareRun(message.run_id, message.plan, message.digest, message.bundle)
@@ -185,7 +186,7 @@ class Core:
 
     def _say_ready(self) -> None:
         if self.run is not None and self.run.workers and self.link.may_send(m.Ready):
-            self._tell(m.Ready(self.run.run_id, self.run.workers))
+            self._tell(m.Ready(self.run.run_id, self.run.workers, self.run.turn))
 
     def _on_load_failed(self, event: LoadFailed) -> None:
         if self.run is None or self.run.last_word is not None:

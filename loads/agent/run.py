@@ -16,11 +16,11 @@ MAX_UNACKNOWLEDGED = 8  #: reports of one worker; then reading it pauses
 class Run:
     """The run that this agent is in the middle of.
 
-    ``workers`` are those of its own load.  ``ended`` holds the workers whose last delta is here,
-    ``unacknowledged`` the reports of each worker that the broker has not confirmed, and
-    ``last_word`` what is repeated until the broker releases the agent.  ``interval`` is how often
-    the broker wants reports, once it has said so.  ``abandoned`` says why the agent stops the load
-    unasked, if it does.
+    ``turn`` is that in which it was prepared.  ``workers`` are those of its own load.  ``ended``
+    holds the workers whose last delta is here, ``unacknowledged`` the reports of each worker that
+    the broker has not confirmed, and ``last_word`` what is repeated until the broker releases the
+    agent.  ``interval`` is how often the broker wants reports, once it has said so.  ``abandoned``
+    says why the agent stops the load unasked, if it does.
 
     ``extensions`` are the loads that it was asked to take over, by number, with the answer; None,
     while their workers load the test.  In a run whose loads are ``handed_over`` when an agent is
@@ -28,6 +28,7 @@ class Run:
     """
 
     run_id: str
+    turn: int = 0
     workers: tuple[str, ...] = ()
     ended: set[str] = field(default_factory=set)
     unacknowledged: dict[str, deque[m.Report]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ time: what a peer has been told is never lost.
 A broker that starts again takes up the runs that were going on.  Their agents come back by
 themselves and say again what was not acknowledged; those that do not come in time are lost.
 Updates go on with numbers far above all that were published before, so that consoles notice the
-gap and ask for the whole picture.
+gap and ask for the whole picture.  The time of day may be another one than it was.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from loads.broker import documents as d
 from loads.broker.actions import LookUp, Store
 from loads.broker.book import Book
 from loads.broker.state import Extension, Part, Run
+from loads.broker.times import set_times
 from loads.errors import ExitCode, LoadsError
 from loads.ledger import LOST, Account, Delta, Entry
 from loads.metrics.history import CHUNKS
@@ -36,6 +37,7 @@ from loads.storage.base import (
 )
 
 _UPDATES = 10  #: bits for the number of updates that may be published in a millisecond
+_MANY_UPDATES = 1 << 32  #: more than one broker publishes of a run
 
 
 class Archive:
@@ -125,11 +127,13 @@ class Archive:
             hint=run.hint,
             duration=run.ledger.total.elapsed or run.elapsed if over else 0.0,
             hits=run.ledger.total.hits if over else 0,
-            number=run.number if over else 0,
+            number=run.number if over else run.numbered_from,
             aborted=run.aborted,
             remarks=tuple(run.remarks),
             submitted_by=run.submitted_by,
             submission=run.submission,
+            patience=run.patience,
+            turn=run.turn,
         )
 
     def compact(self, run_id: str) -> list[Record]:
@@ -197,6 +201,7 @@ class Archive:
     def _rebuild(self, stored: StoredRun) -> Run:
         settings, now = self._book.settings, self._book.now
         head = unpack(d.Head, stored.heading.head)
+        number = max(number_after_all(self._book.wall), head.number + _MANY_UPDATES)
         run = Run(
             head.run_id,
             head.plan,
@@ -206,13 +211,16 @@ class Archive:
             started=head.started,
             started_at=head.started - settings.epoch if head.started else 0.0,
             stop_asked=head.stop_asked,
-            number=number_after_all(self._book.wall),
+            number=number,
+            numbered_from=number,
             error_code=head.error_code,
             error=head.error,
             hint=head.hint,
             submitted=head.submitted,
             submitted_by=head.submitted_by,
             submission=head.submission,
+            patience=head.patience,
+            turn=head.turn,
             digest=head.digest,
             bundle=stored.parts.get(d.BUNDLE, b""),
             saved=head,
@@ -221,6 +229,7 @@ class Archive:
             remarks=list(head.remarks),
         )
         _fill(run, stored)
+        set_times(run, self._book)
         run.published_at = now
         if run.started_at:
             run.elapsed = max(0.0, now - run.started_at)
@@ -229,6 +238,7 @@ class Archive:
             if not part.is_over:
                 part.state = "preparing" if run.state == "preparing" else part.state
                 run.awaited[part.agent_id] = now + settings.return_timeout
+            part.gone_since = now
         return run
 
 
@@ -300,7 +310,8 @@ def _part(kept: d.PartKept, epoch: float) -> Part:
 def number_after_all(wall: float) -> int:
     """A number for an update that is above those of all updates until now.
 
-    It comes from the time of day, because not every update is worth a write to the storage.
+    It comes from the time of day, because not every update is worth a write to the storage; that
+    may have been set back since one that is stored.
     """
     return int(wall * 1000) << _UPDATES
 
@@ -310,7 +321,8 @@ def answer(asked: LookUp, stored: StoredRun | None) -> m.Reply:
     try:
         if stored is not None and d.RESULT in stored.parts:
             view = unpack(RunView, stored.parts[d.RESULT])
-            return m.RunSnapshot(asked.request, asked.number, view)
+            number = max(asked.number, unpack(d.Head, stored.heading.head).number)
+            return m.RunSnapshot(asked.request, number, view)
         error = LoadsError(
             f"The broker knows no run {asked.run_id}.", "It may have been forgotten."
         )
@@ -342,6 +354,12 @@ def _whole(run: Run) -> list[Record]:
 def history_parts(run: Run) -> list[SavePart]:
     """All of a run's history."""
     return _history(run, range(CHUNKS))
+
+
+def emptied(run: Run) -> list[Record]:
+    """What was kept of the numbers of a run that is to begin again: none."""
+    nothing = [SavePart(part.run_id, part.name, b"") for part in _history(run, range(CHUNKS))]
+    return [SavePart(run.run_id, d.LEDGER, b""), *nothing, DropDeltas(run.run_id)]
 
 
 def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:

@@ -11,6 +11,7 @@ from loads.broker.documents import DeltaKept, Head, account_kept
 from loads.broker.settings import Settings
 from loads.broker.state import Agent, Part, Run
 from loads.metrics.tally import Tally
+from loads.plan import RunPlan
 from loads.protocol.codec import pack
 from loads.protocol.messages import Acknowledge, Message, Update
 from loads.protocol.roles import UNLOCKED, Who
@@ -108,6 +109,13 @@ class Book:
     def elapsed(self, run: Run) -> float:
         """The seconds since a run started; 0 if it has not."""
         return max(0.0, self.now - run.started_at) if run.started_at else 0.0
+
+    def latest_end(self, plan: RunPlan) -> float:
+        """When a load that starts now must be over: all its groups, a grace each, and slack."""
+        if plan.total_seconds is None:
+            return math.inf
+        longest = plan.total_seconds + plan.grace * len(plan.users)
+        return self.now + self.settings.start_delay + longest + self.settings.stop_slack
 
     def latest(self, run: Run) -> float:
         """The seconds since a run started after which nothing of it can have happened.

@@ -102,7 +102,8 @@ class Clients:
         )
         accepted = m.Accepted(message.request, run.run_id)
         if message.patience != 0 and not message.on:
-            self._queue.add(run, message.patience)
+            run.patience = message.patience
+            self._queue.add(run)
             self._answer(event.peer, accepted)
             return
         chosen = self._choose(message)

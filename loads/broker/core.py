@@ -107,6 +107,7 @@ class Core:
         """What to do about ``event``, which happened ``now`` on the monotonic clock, in order."""
         who = event.who if isinstance(event, FromAgent | FromClient) else UNLOCKED
         self._book.open(now, who, event.body if isinstance(event, FromAgent) else b"")
+        self._registry.excuse_all()
         if isinstance(event, FromAgent):
             if self._gate.admits_agent(event):
                 self._hear_agent(event.peer, event.message)
@@ -193,7 +194,11 @@ class Core:
             elif not isinstance(message, m.Bye):
                 self._book.do(ToAgent(peer, m.WhoAreYou()))
             return
+        silence = agent.liveness.silence(self._book.now)
         agent.liveness.heard = self._book.now
+        if silence > self._book.settings.lapse and agent.run_id:
+            _, part = self._book.part_of(agent)
+            part.excuse(silence, self._book.settings.lapse)
         try:
             in_time = agent.link.received(message)
         except RemoteProtocolError as error:
@@ -202,7 +207,7 @@ class Core:
         handler = self._from_agent.get(type(message))
         if in_time and handler is not None:
             handler(agent, message)
-        elif not in_time and isinstance(message, OfRun):
+        elif not in_time and isinstance(message, OfRun) and message.run_id != agent.run_id:
             self._book.tell(agent, m.Release(message.run_id))  # it has missed that
 
 

@@ -60,7 +60,9 @@ class Head:
     """A run without its numbers.
 
     All moments are seconds since the Unix epoch, 0 for what has not happened; ``deadline`` is None
-    when there is none.  ``duration``, ``hits`` and ``number`` are those at the end.
+    when there is none.  ``duration``, ``hits`` and ``number`` are those at the end; before that,
+    ``number`` is the one from which the broker went on to count updates.  ``patience`` is for how
+    many seconds it may wait for agents, None without end; ``turn`` how often it did so again.
     """
 
     run_id: str
@@ -84,6 +86,8 @@ class Head:
     remarks: tuple[str, ...] = ()
     submitted_by: str = ""
     submission: str = ""
+    patience: float | None = 0.0
+    turn: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ those that are lost, whoever asks for an end, and deadlines.
 
 from __future__ import annotations
 
-from loads.broker.actions import Observe, Observed
+from loads.broker.actions import Observe, Observed, Store
+from loads.broker.archive import emptied
 from loads.broker.book import Book
 from loads.broker.handover import Handover, is_on
 from loads.broker.state import Agent, Part, Run
@@ -15,6 +16,8 @@ from loads.ledger import LOST, Totals
 from loads.metrics.summary import Status
 from loads.protocol import messages as m
 from loads.protocol.limits import clipped
+
+MOST_TURNS = 5  #: how often a run that loses an agent before the start waits for another
 
 
 class Endings:
@@ -31,8 +34,8 @@ class Endings:
         run, part = self._book.part_of(agent)
         if run.state == "preparing":
             self._book.tell(agent, m.Release(run.run_id))
-            why = f"Agent {agent.agent_id} has no worker left before the start."
-            self.fail(run, ExitCode.INCOMPLETE, why, "Did its box run out of memory?")
+            why = f"agent {agent.agent_id} has no worker left"
+            self._go_without(run, why, "Did its box run out of memory?")
             return
         if not all(extension.is_answered for extension in part.extensions):
             return  # it said so before it was asked
@@ -66,8 +69,7 @@ class Endings:
 
     def lose_part(self, run: Run, part: Part, why: str) -> None:
         if run.state == "preparing":
-            text = f"{why[0].upper()}{why[1:]} before the start."
-            self.fail(run, ExitCode.INCOMPLETE, text, "")
+            self._go_without(run, why)
             return
         if part.state == "waiting":  # all that it did is known
             part.state = "ended"
@@ -75,6 +77,21 @@ class Endings:
             run.close(part, LOST, f"is lost: {why}")
             self._falls_short(run, part, why)
         self.end_if_over(run)
+
+    def _go_without(self, run: Run, why: str, hint: str = "") -> None:
+        """An agent is lost before the start: who may wait for agents, waits for another.
+
+        A test that ends whatever agent it is given gets no more than some of them.
+        """
+        text = f"{why[0].upper()}{why[1:]} before the start."
+        if self._book.now >= run.waits_until or run.turn >= MOST_TURNS:
+            self.fail(run, ExitCode.INCOMPLETE, text, hint)
+            return
+        self._book.log("warning", f"Run {run.run_id} waits for agents again. {text}")
+        self._release_all(run)
+        run.wait_again()
+        for record in emptied(run):
+            self._book.do(Store(record))
 
     def miss(self, run: Run, part: Part, why: str) -> None:
         """An agent does not come back to its run; it may have been at the end of its part."""
@@ -157,6 +174,8 @@ class Endings:
         if run.state == "stopping":
             deadline = min(deadline, run.deadline)  # to ask again does not put off the end
         run.state, run.deadline = "stopping", deadline
+        for part in run.parts.values():
+            part.away = 0.0  # that was before
         for agent in self._book.agents_of(run):
             book.tell(agent, m.StopLoad(run.run_id, grace))
 
@@ -172,11 +191,13 @@ class Endings:
         run.elapsed = self._book.elapsed(run)
         if self._is_over_without_those_missed(run):
             return
-        if run.state in ("running", "stopping") and self._attend(run):
-            return
-        if self._book.now >= run.deadline:
+        if run.state in ("running", "stopping"):
+            if self._attend(run):
+                return
+        elif self._book.now >= run.deadline and not run.awaited:
             self._overdue(run)
-        elif self._book.now - run.published_at >= self._interval(run):
+            return
+        if self._book.now - run.published_at >= self._interval(run):
             self._book.publish(run)
 
     def _interval(self, run: Run) -> float:
@@ -186,8 +207,8 @@ class Endings:
     def _is_over_without_those_missed(self, run: Run) -> bool:
         """Give up agents that do not come back after a restart of the broker."""
         for agent_id, until in list(run.awaited.items()):
-            part = run.parts[agent_id]
-            if self._book.now >= until and not part.is_over:
+            part = run.parts.get(agent_id)  # none is left of a run that has to wait again
+            if part is not None and self._book.now >= until and not part.is_over:
                 del run.awaited[agent_id]
                 self.miss(run, part, "did not come back after the broker's restart")
         return run.state == "ended"
@@ -196,6 +217,7 @@ class Endings:
         """See to a run that is on; whether it has ended."""
         self._look_for_progress(run)
         self._release_who_never_took_over(run)
+        self._release_who_is_late(run)
         return self.end_if_over(run)
 
     def _look_for_progress(self, run: Run) -> None:
@@ -219,6 +241,22 @@ class Endings:
                 why = f"agent {agent.agent_id} did not take over a load in time"
                 self.lose_part(run, part, why)
 
+    def _release_who_is_late(self, run: Run) -> None:
+        """Give up agents that are here and have had their time.
+
+        One that is not may have done all, and only be unable to say so: it is heard again or
+        missed, and then awaited for as long as agents are.
+        """
+        did_not = "stop" if run.state == "stopping" else "end"
+        for part in run.parts.values():
+            agent = self._book.agents.get(part.agent_id)
+            if part.state != "running" or agent is None or agent.run_id != run.run_id:
+                continue
+            is_here = agent.liveness.silence(self._book.now) <= self._book.settings.lapse
+            if is_here and self._book.now >= run.deadline + part.away:
+                self._book.tell(agent, m.Release(run.run_id))
+                run.close(part, LOST, f"is lost: agent {part.agent_id} did not {did_not} in time")
+
     def _overdue(self, run: Run) -> None:
         if run.state == "queued":
             idle = run.queue.idle if run.queue else 0
@@ -230,23 +268,13 @@ class Endings:
                 "Give it longer with --wait-for-agents, or start more with loads-agent.",
             )
             return
-        late = [part for part in run.parts.values() if part.state in ("preparing", "running")]
-        if run.state == "preparing":
-            names = ", ".join(part.agent_id for part in late)
-            self.fail(
-                run,
-                ExitCode.INCOMPLETE,
-                f"Not ready after {self._book.settings.prepare_timeout:g} s: {names}.",
-                "Look at what these agents print: importing the test may hang there.",
-            )
-            return
-        for part in run.parts.values():
-            part.awaited_until = 0.0
-        did_not = "stop" if run.state == "stopping" else "end"
-        self._release_all(run)
-        for part in late:
-            run.close(part, LOST, f"is lost: agent {part.agent_id} did not {did_not} in time")
-        self.end_if_over(run)
+        late = [part.agent_id for part in run.parts.values() if part.state == "preparing"]
+        self.fail(
+            run,
+            ExitCode.INCOMPLETE,
+            f"Not ready after {self._book.settings.prepare_timeout:g} s: {', '.join(late)}.",
+            "Look at what these agents print: importing the test may hang there.",
+        )
 
     # -- the end itself ------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ idle for it, and nobody overtakes it: not a smaller run behind it, and not one t
 wait.  So a run that needs many agents is never starved by those that need few.
 
 It has no list of its own: it is the runs whose state is ``queued``, in the order in which the
-broker got them.  A run leaves it by whatever ends runs, or when its turn comes.
+broker got them.  A run leaves it by whatever ends runs, or when its turn comes.  One that loses an
+agent before the start is there again, before all that came later.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Queue:
                 "Join the queue with --wait-for-agents, or try again later.",
             )
 
-    def add(self, run: Run, patience: float | None) -> None:
-        """Put a run at the end, for ``patience`` seconds or as long as it takes.
+    def add(self, run: Run) -> None:
+        """Put a run at the end, for as long as it may wait.
 
         Raises :class:`NotEnoughAgents` when the queue is full.
         """
@@ -54,7 +55,8 @@ class Queue:
         run.bundle = _held(run, waiting)
         self._check_room(run, waiting)
         run.state = "queued"
-        run.deadline = math.inf if patience is None else self._book.now + patience
+        run.waits_until = math.inf if run.patience is None else self._book.now + run.patience
+        run.deadline = run.waits_until
         self._book.runs[run.run_id] = run
         self._book.log("info", f"Run {run.run_id} waits for agents: {run.plan.describe()}.")
 

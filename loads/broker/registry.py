@@ -144,17 +144,25 @@ class Registry:
         self._endings.await_no_more(event.name)
 
     def tick(self) -> None:
-        """Give up those that are silent for too long, and let the others know that we are here.
+        """Give up those that are silent for too long, and let the others know that we are here."""
+        self._ticked_at = self._book.now
+        self._book.each(self._book.agents.values(), self._see_to)
 
-        When this comes late, it was the broker that was not there.
+    def excuse_all(self) -> None:
+        """When anything comes long after the last tick, it was the broker that was not there.
+
+        Nobody is to blame for what was not heard meanwhile, whichever event is the first now.
         """
         book = self._book
         late = book.now - self._ticked_at - self._rhythm[0] if self._ticked_at else 0.0
-        self._ticked_at = book.now
-        if late > 0:
-            for agent in book.agents.values():
-                agent.liveness.heard += min(late, agent.liveness.silence(book.now))
-        self._book.each(self._book.agents.values(), self._see_to)
+        if late <= 0:
+            return
+        self._ticked_at += late
+        for agent in book.agents.values():
+            agent.liveness.heard += min(late, agent.liveness.silence(book.now))
+        for run in book.runs.values():
+            if run.state not in ("queued", "ended"):
+                run.put_off(late)
 
     def _see_to(self, agent: Agent) -> None:
         book = self._book
@@ -163,12 +171,15 @@ class Registry:
             self._forget(agent)
             book.mention("warning", f"Agent {agent.agent_id} is lost: silent for {silence:.0f} s.")
             # it may only be out of reach: it keeps up its load for so long, and then says so
-            back_until = agent.liveness.heard + agent.orphan_timeout + 3 * self._rhythm[0]
+            back_until = agent.liveness.heard + agent.orphan_timeout + book.settings.lapse
             self._endings.lose(agent, f"was silent for {silence:.0f} s", back_until)
         elif agent.liveness.is_due(book.now):
             book.tell(agent, m.Heartbeat())
 
     def _forget(self, agent: Agent) -> None:
+        if agent.run_id:
+            _, part = self._book.part_of(agent)
+            part.gone_since = agent.liveness.heard
         del self._book.agents[agent.agent_id]
         if self._at.get(agent.peer) is agent:
             del self._at[agent.peer]

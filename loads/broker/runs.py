@@ -1,9 +1,12 @@
 """What becomes of runs.
 
 A run goes from ``preparing`` (its agents load the test) to ``running`` to ``ended``, by way of
-``stopping`` when it is ended early.  Every state is left: by the agents' messages, by a deadline,
-or by the silence of an agent, which makes its part ``lost``.  A run ends when all its parts have,
-and no agent is awaited that may still come back with what it did while it was out of reach.
+``stopping`` when it is ended early.  One that may wait for agents goes back to its place in the
+queue when it loses one before the start.  Every state is left: by the agents' messages, by a
+deadline, or by the silence of an agent, which makes its part ``lost``.  A run ends when all its
+parts have, and no agent is awaited that may still come back with what it did while it was out of
+reach.  A deadline is for agents that are here: it holds later for one that was away, by as long as
+that was.
 
 The only state without a deadline is a run by hits, which takes as long as the target does.  One in
 which nothing ends for long says so.
@@ -11,7 +14,6 @@ which nothing ends for long says so.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from loads.broker.actions import Store
@@ -22,10 +24,11 @@ from loads.broker.handover import Handover
 from loads.broker.state import Agent, Part, Run
 from loads.errors import ExitCode
 from loads.ledger import Entry
-from loads.plan import RunPlan
 from loads.protocol import messages as m
 from loads.protocol.codec import pack
 from loads.storage.base import AddDelta
+
+MOST_STARTS = 5  #: how often an agent that has not reported yet is given its whole time again
 
 
 class Runs:
@@ -54,7 +57,7 @@ class Runs:
         self._book.publish(run)
 
     def _prepare(self, run: Run, agent: Agent) -> None:
-        message = m.Prepare(run.run_id, run.plan, run.digest, run.bundle)
+        message = m.Prepare(run.run_id, run.plan, run.digest, run.bundle, run.turn)
         self._book.tell(agent, message)
 
     def missing_its_plan(self, agent: Agent) -> Run | None:
@@ -100,7 +103,7 @@ class Runs:
         run.bundle = b""  # all agents have it
         run.progressed_at = run.started_at
         run.started = book.settings.epoch + run.started_at
-        run.deadline = self._latest_end(run.plan)
+        run.deadline = book.latest_end(run.plan)
         run.gathers = run.workers >= book.settings.gathered_from
         start = m.Start(run.run_id, delay, self._report_interval(run))
         for agent_id, part in run.parts.items():
@@ -110,22 +113,16 @@ class Runs:
 
     def _start_again(self, run: Run, part: Part, agent: Agent) -> None:
         """The start may have been lost with a connection; who has heard it, goes on."""
-        if not any(run.ledger.accounts[worker].last for worker in part.workers):
-            run.deadline = self._latest_end(run.plan)  # its load may begin only now
+        has_begun = any(run.ledger.accounts[worker].last for worker in part.workers)
+        if not has_begun and part.started_again < MOST_STARTS:
+            part.started_again += 1
+            run.deadline = self._book.latest_end(run.plan)  # its load may begin only now
         self._book.tell(agent, m.Start(run.run_id, 0.0, self._report_interval(run)))
 
     def _report_interval(self, run: Run) -> float:
         """How often workers report: the more there are, the less often."""
         settings = self._book.settings
         return max(settings.report_interval, run.workers / settings.report_rate)
-
-    def _latest_end(self, plan: RunPlan) -> float:
-        """When a load that starts now must be over: all its groups, a grace each, and slack."""
-        if plan.total_seconds is None:
-            return math.inf
-        settings = self._book.settings
-        longest = plan.total_seconds + plan.grace * len(plan.users)
-        return self._book.now + settings.start_delay + longest + settings.stop_slack
 
     # -- going on --------------------------------------------------------------------------------
 
@@ -191,6 +188,9 @@ class Runs:
         """An agent is back in its run: what was closed for its silence is open again."""
         run.awaited.pop(agent.agent_id, None)
         part = run.parts[agent.agent_id]
+        if part.gone_since:
+            part.excuse(self._book.now - part.gone_since, self._book.settings.lapse)
+            part.gone_since = 0.0
         run.reopen(part)
         if run.state == "stopping":
             grace = run.deadline - self._book.settings.stop_slack - self._book.now
@@ -211,6 +211,6 @@ class Runs:
             if run.awaited.pop(agent.agent_id, None) is None:
                 continue
             if run.state == "preparing":
-                self._book.tell(agent, m.Prepare(run.run_id, run.plan, run.digest, run.bundle))
+                self._prepare(run, agent)
             else:
                 self._endings.miss(run, run.parts[agent.agent_id], "has forgotten the run")

@@ -44,3 +44,8 @@ class Settings:
     listed_runs: int = 1_000  #: ended runs in lists
     listed_bytes: int = 64 << 20  #: of their plans
     observers: frozenset[str] = frozenset()
+
+    @property
+    def lapse(self) -> float:
+        """Seconds for which nothing need be heard of an agent that is well."""
+        return 3 * self.heartbeat

@@ -92,6 +92,9 @@ class Part:
     such a part only has something to report.  Until ``awaited_until`` a lost agent may come back
     with all that it did.  Only who has the ``key`` of that name is its agent.  ``host``, ``cores``
     and ``version`` are those of the agent when it was chosen.
+    ``away`` is for how many seconds its agent was out of reach in all, which leaves it as much
+    longer to end; ``gone_since`` is when that was heard last, while it is.  ``started_again`` is
+    how often it was, before any report of it.
     ``told`` is the state that the last update gave, ``kept`` what was stored last.
     """
 
@@ -107,6 +110,9 @@ class Part:
     key: str = ""
     cores: int = 0
     version: str = ""
+    away: float = 0.0
+    gone_since: float = 0.0
+    started_again: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -122,6 +128,13 @@ class Part:
         """The workers of its own load, and of those that it took over."""
         return sum((extension.workers for extension in self.extensions), self.workers)
 
+    def excuse(self, silence: float, lapse: float) -> None:
+        """Its agent is heard again after a silence.
+
+        ``lapse`` seconds of each are its own, so that one that is away time and again has an end.
+        """
+        self.away += max(0.0, silence - lapse)
+
 
 @dataclass
 class Run:
@@ -131,7 +144,8 @@ class Run:
     which are for people.  ``queue`` is where it waits, while it does.  A run that ``is_check``
     looks after agents and is of no interest later.  ``bundle`` is here until all agents have it.
     ``deadline`` is when the present state must be over; ``number`` that of the last published
-    update: what the ledger merged since are its news, and ``reported`` the agents
+    update, ``numbered_from`` the one that this broker began with: what the ledger merged since the
+    last are its news, and ``reported`` the agents
     whose numbers changed since they were told, those that wait longest
     first.  ``history`` is how it went until then.
 
@@ -144,6 +158,9 @@ class Run:
 
     In a run that was restored, ``awaited`` are the agents that have not come back, and until when
     they are waited for, ``unheard`` the workers that have not reported since.
+
+    It may wait for agents for ``patience`` seconds, or as long as it takes if that is None, which
+    is until ``waits_until``; ``turn`` is how often it was prepared and had to wait again.
 
     ``observers`` are to be told of the end; they are never stored.  ``submission`` is what the
     client that asked for the run called that.
@@ -168,6 +185,7 @@ class Run:
     stop_asked: bool = False
     ledger: Ledger = field(default_factory=Ledger)
     number: int = 0
+    numbered_from: int = 0
     reported: dict[str, None] = field(default_factory=dict)
     told_warnings: tuple[str, ...] = ()
     published_at: float = 0.0
@@ -193,6 +211,9 @@ class Run:
     submission: str = ""
     must_save: bool = False
     gave_up: bool = False
+    patience: float | None = 0.0
+    waits_until: float = 0.0
+    turn: int = 0
     gathers: bool = False
     owed: dict[str, str] = field(default_factory=dict)
 
@@ -220,6 +241,30 @@ class Run:
         part.state = "preparing" if self.state == "preparing" else "running"
         for worker in part.all_workers:
             self.ledger.reopen(worker)
+
+    def put_off(self, seconds: float) -> None:
+        """Nobody could be heard for so long: whoever is waited for has as much longer."""
+        self.deadline += seconds
+        self.progressed_at += seconds
+        for agent_id in self.awaited:
+            self.awaited[agent_id] += seconds
+        for part in self.parts.values():
+            part.awaited_until += seconds if part.awaited_until else 0.0
+            part.gone_since += seconds if part.gone_since else 0.0
+            for extension in part.extensions:
+                extension.deadline += seconds
+
+    def wait_again(self) -> None:
+        """Go back to the queue, without agents, as if it had never left that.
+
+        Consoles are to see a gap, as no update takes agents away.
+        """
+        self.state, self.deadline = "queued", self.waits_until
+        self.turn += 1
+        self.number += 1
+        self.parts, self.ledger, self.history = {}, Ledger(), History()
+        self.awaited, self.unheard, self.reported, self.owed = {}, set(), {}, {}
+        self.must_save = True
 
     def remark(self, text: str) -> None:
         """Tell whoever reads the result, once."""

@@ -49,13 +49,18 @@ class Register(Message):
 
 @dataclass(frozen=True)
 class Ready(Message):
-    """The test is loaded in all of the agent's ``workers``, which wait for the start."""
+    """The test is loaded in all of the agent's ``workers``, which wait for the start.
+
+    ``turn`` is that of the ``Prepare`` that this answers.
+    """
 
     run_id: str
     workers: tuple[str, ...]
+    turn: int = 0
 
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id, *self.workers)
+        limits.check_counts(self.turn)
         limits.check_workers(self.workers)
         if not self.workers:
             raise ValueError("there is at least one worker")
@@ -226,15 +231,20 @@ class WhoAreYou(Message):
 
 @dataclass(frozen=True)
 class Prepare(Message):
-    """Unpack the bundle, start workers, load the test."""
+    """Unpack the bundle, start workers, load the test.
+
+    ``turn`` is how often the run was prepared before and called off, to wait for agents again.
+    """
 
     run_id: str
     plan: RunPlan
     digest: str
     bundle: bytes
+    turn: int = 0
 
     def __post_init__(self) -> None:
         limits.check_ids(self.run_id, self.digest)
+        limits.check_counts(self.turn)
         limits.check_lasting(self.plan)
         if len(self.bundle) > limits.MAX_BUNDLE:
             raise ValueError(f"a bundle has at most {limits.MAX_BUNDLE} bytes")

@@ -5,9 +5,10 @@ Both keep a :class:`Link` each and move it through the table with every message 
 receive.
 
 Messages cross on the way, so for a moment the two can be in different states.  Where a message says
-what it belongs to, a registration by its number or a run by its identifier, the link tells by that
-whether it is *late*: sent by a peer that had not heard yet what we know.  A late message has no
-effect.  For the others, the table has a row in each state that the receiver may have moved to.
+what it belongs to, a registration by its number or a run by its identifier, or the turn in which
+that is prepared, the link tells by that whether it is *late*: sent by a peer that had not heard yet
+what we know.  A late message has no effect.  For the others, the table has a row in each state that
+the receiver may have moved to.
 
 On the frontend there is nothing to remember: each request has one reply, as :data:`REPLIES` says.
 """
@@ -205,13 +206,14 @@ class Link:
     """One side's view of a backend link.
 
     ``attempt`` is the number of the registration that counts, ``run_id`` the run that the two are
-    in the middle of; empty, when there is none.
+    in the middle of; empty, when there is none.  ``turn`` is that in which it was prepared last.
     """
 
     side: Side
     state: State = State.NEW
     run_id: str = ""
     attempt: int = 0
+    turn: int = 0
 
     def may_send(self, kind: type[Message]) -> bool:
         """Whether we may send messages of a kind now."""
@@ -243,6 +245,7 @@ class Link:
             self.attempt = message.attempt
         if isinstance(message, Register | Prepare):
             self.run_id = message.run_id
+            self.turn = message.turn if isinstance(message, Prepare) else self.turn
         elif after is State.IDLE:
             self.run_id = ""
         self.state = after
@@ -271,6 +274,8 @@ class Link:
         """The agent has not heard our welcome, our release, or that we do not know it."""
         if isinstance(message, Register):
             return message.attempt == self.attempt and self.state not in _UNREGISTERED
+        if isinstance(message, Ready) and self.state is State.PREPARING:
+            return self._is_of_another_run(message) or message.turn != self.turn
         return self._is_of_another_run(message) or (
             isinstance(message, OfRun) and self.state in _UNREGISTERED
         )

@@ -142,6 +142,8 @@ class DistributedRunner:
             self._outputs.message("The broker is back; the run went on.")
         if view.state == "queued":
             self._tell_place(view)
+        else:
+            self._place = 0  # it may have to wait again
         if view.started and not (before and before.started):
             self._outputs.start(view)  # also of a run that ended before it was ever seen running
         if view.state in ("running", "stopping"):

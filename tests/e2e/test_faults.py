@@ -516,6 +516,26 @@ def test_consoles_that_do_not_keep_up_end_with_the_same_numbers(
     assert grown < 64, "megabytes; 1,000 updates for each of them were seen to take 22"
 
 
+@pytest.mark.parametrize(("stopped", "duration", "seconds"), [("agent", 2, 20), ("broker", 6, 22)])
+def test_who_is_stopped_across_the_planned_end_loses_nothing(
+    stage: Stage, target: Target, stopped: str, duration: int, seconds: float
+) -> None:
+    """For longer than a run has to end; the workers end in time, and all is reported later."""
+    stage.write("test_slow.py", site("/slow/0.02"))
+    cluster = Cluster(stage, 2, broker_options=QUICK)
+    runner = cluster.start(
+        *("test_slow", "-u", USERS, "-d", duration, "--grace", 0, "--server-url", target.url)
+    )
+    under_load(target, 20)
+    stop_for([cluster.broker if stopped == "broker" else cluster.agents[0]], seconds)
+    result = runner.wait()
+    assert result.summary["status"] == "finished"
+    assert result.is_exact_but_for_cut(target)
+    assert result.cut <= 2 * USERS
+    assert result.warnings == []
+    assert result.code == 0
+
+
 # -- coming and going ------------------------------------------------------------------------------
 
 

@@ -518,6 +518,41 @@ def test_without_patience_nobody_waits_and_nobody_overtakes(stage: Stage, target
     assert attached(stage, waiting).wait().hits == target.hits == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_run_that_waited_and_loses_an_agent_before_the_start_gets_another(
+    stage: Stage, target: Target, number: int
+) -> None:
+    """The import of the test waits for a file, which is there when another agent is."""
+    waiting = f"""
+    import os, time
+
+    while not os.path.exists({str(stage.root / "go")!r}):
+        time.sleep(0.01)
+    """
+    stage.write("test_waiting.py", waiting + SITE)
+    cluster = Cluster(stage, 2, broker_options=("--agent-timeout", 2))
+    runner = cluster.start(
+        *("test_waiting", "-u", 2, "--hits", 10, "--wait-for-agents", "--server-url", target.url)
+    )
+    for agent in cluster.agents:
+        until(lambda agent=agent: agent.workers, "workers that load the test")
+    gone, left = cluster.agents
+    gone.signal(number)
+    cluster.broker.says(" waits for agents again. Agent ")
+    runner.process.says("Waiting for agents: 1st of 1 in the queue; needs 2 agents, 1 idle.")
+    until(lambda: not left.workers, "the end of what was prepared in vain")
+    newcomer = cluster.start_agent()
+    for agent in (left, newcomer):
+        until(lambda agent=agent: agent.workers, "workers that load the test")
+    (stage.root / "go").touch()
+    result = runner.wait()
+    assert result.code == 0
+    assert result.is_exact(target)
+    assert result.hits == 40
+    assert len(result.summary["agents"]) == 2
+    assert result.warnings == []
+
+
 # -- other versions ------------------------------------------------------------------------------
 
 OTHER = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 
 import pytest
 
@@ -78,6 +79,28 @@ def test_a_run_goes_on_through_three_restarts_of_its_broker(stage: Stage, target
     assert result.warnings == []
     assert result.figure("Hits") == target.hits
     assert cluster.view(run_id).tally.hits == target.hits
+
+
+def test_a_run_whose_end_comes_while_there_is_no_broker_is_exact(
+    stage: Stage, target: Target
+) -> None:
+    """For longer than a run has to end: agents hold all of it, and come back in their time."""
+    stage.write("test_slow.py", site("/slow/0.02"))
+    cluster = Cluster(stage, 2)
+    runner = cluster.start(
+        *("test_slow", "-u", USERS, "-d", 2, "--grace", 0, "--server-url", target.url)
+    )
+    under_load(target, 20)
+    cluster.broker.signal(signal.SIGKILL)
+    cluster.broker.wait()
+    time.sleep(18.5)  # the fault itself
+    cluster.start_broker()
+    result = runner.wait()
+    assert result.summary["status"] == "finished"
+    assert result.is_exact_but_for_cut(target)
+    assert result.cut <= 2 * USERS
+    assert result.warnings == []
+    assert result.code == 0
 
 
 def test_a_broker_that_stores_what_many_workers_report_together_loses_nothing(

@@ -140,6 +140,28 @@ def test_a_broker_that_is_silent_for_a_while_is_asked_again(short: Path) -> None
     assert seen.finished == [view]
 
 
+def test_a_broker_that_counts_from_less_than_before_is_believed_when_it_is_asked(
+    short: Path,
+) -> None:
+    """It was restarted on a box whose clock had been set back; what is asked for now is the latest.
+
+    Who never believes it gets a refusal in the end, instead of going on for ever.
+    """
+
+    def answer(question: m.Request, n: int) -> m.Message | None:
+        if n <= 2:
+            return snapshot(question, running(), 1_000_000)
+        if n > 4:
+            return m.Refused(question.request, int(ExitCode.USAGE), "You do not listen.", "")
+        over = RunView("r1", PLAN, "ended", "finished", 5000.0, tally=running(9).tally)
+        return snapshot(question, over, 7)
+
+    view, seen = followed(short, answer, ahead=9.0)
+    assert isinstance(view, RunView), view
+    assert view.tally.hits == 9
+    assert seen.finished == [view]
+
+
 def test_a_broker_that_comes_back_is_heard_when_it_was_asked_to_stop_the_run(short: Path) -> None:
     """Ctrl-C after some seconds without a word from it, as while it is restarted."""
 

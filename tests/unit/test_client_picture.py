@@ -106,3 +106,14 @@ def test_an_update_tells_what_has_changed():
     assert picture.view == replace(view(15), agents=(lost, agents[1]), warnings=("slow",))
     picture.update(3, replace(news(0), warnings=()))
     assert picture.view == replace(view(15), agents=(lost, agents[1]))
+
+
+def test_a_snapshot_that_is_known_to_be_later_counts_whatever_its_number_is():
+    """The broker was restarted, and its clock was set back."""
+    picture = Picture()
+    picture.snapshot(1_000_000, view(10))
+    assert not picture.update(3, news(5)), "it is no news"
+    picture.begin_again(5, view(30))
+    assert picture.view == view(30)
+    assert picture.update(6, news(1, "ended"))
+    assert picture.view == view(31, "ended")

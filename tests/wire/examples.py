@@ -145,7 +145,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
     type(message): message
     for message in (
         m.Register("box-1", "box-1.example", 4242, 2, "0.1.0", RUN, 3, 8, 30.0),
-        m.Ready(RUN, ("box-1:0", "box-1:1")),
+        m.Ready(RUN, ("box-1:0", "box-1:1"), 2),
         m.CannotRun(RUN, 2, "There is no module shop.", "Look at --test-dir."),
         m.Extended(RUN, 2, ("box-1:2.0", "box-1:2.1"), ""),
         m.Report(RUN, "box-1:0", 7, _tally(), 10, "lost", "killed by signal 9", None),
@@ -157,7 +157,7 @@ EXAMPLES: dict[type[m.Message], m.Message] = {
         m.WelcomeBack(0.5, 2.5, 4),
         m.Rejected("The agent speaks LOADS/2.", "Install the same version."),
         m.WhoAreYou(),
-        m.Prepare(RUN, _plan(), DIGEST, BUNDLE),
+        m.Prepare(RUN, _plan(), DIGEST, BUNDLE, 2),
         m.Start(RUN, 0.1, 0.5),
         m.Extend(RUN, 2, _left()),
         m.StopLoad(RUN, 30.0),

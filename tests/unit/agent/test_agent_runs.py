@@ -55,6 +55,13 @@ def test_a_run_from_its_plan_to_its_release():
     assert scene.hears(PREPARE) != []
 
 
+def test_an_agent_says_in_which_turn_of_a_run_it_is_ready():
+    scene = Scene().preparing()
+    assert scene.hears(m.Release("r1")) == [DropRun()]
+    scene.hears(m.Prepare("r1", PLAN, "digest", b"bundle", 1))
+    assert scene.feed(WorkersReady(WORKERS)) == [ToBroker(m.Ready("r1", WORKERS, 1))]
+
+
 def test_why_a_run_cannot_be_run_is_repeated_until_the_release():
     scene = Scene().preparing()
     cannot = m.CannotRun("r1", 2, "There is no module shop.", "Install it.")

@@ -43,9 +43,10 @@ CLIENT = b"client"
 HEARTBEAT, TIMEOUT = 1.0, 10.0
 
 
-def hits(number: int) -> Tally:
-    """A tally of so many hits."""
+def hits(number: int, elapsed: float = 0.0) -> Tally:
+    """A tally of so many hits, the last of them so many seconds after the start."""
     tally = Tally()
+    tally.elapsed = elapsed
     for _ in range(number):
         tally.line(SeriesKey(HIT, "http://target/", "GET")).record(1000, 200)
     return tally
@@ -101,6 +102,7 @@ class Scene:
         self.attempts: dict[str, int] = {}
         self.shown: dict[str, RunView] = {}  # runs as who heard every update knows them
         self._before: dict[str, RunView] = {}  # and as they knew them before the last one
+        self._number: dict[str, int] = {}  # of the last one
 
     # -- events ------------------------------------------------------------------------------
 
@@ -117,9 +119,7 @@ class Scene:
         self.logs += [action.text for action in actions if isinstance(action, Log)]
         for action in actions:
             if isinstance(action, Publish):
-                before = self.shown.get(action.run_id, RunView(action.run_id, plan()))
-                self._before[action.run_id] = before
-                self.shown[action.run_id] = before.after(action.message.changes)
+                self._show(action.run_id, action.message)
         self.audits += [action for action in actions if isinstance(action, Audit)]
         self.denied += [action for action in actions if isinstance(action, Deny)]
         for said in (action.message for action in actions if isinstance(action, ToAgent)):
@@ -146,10 +146,22 @@ class Scene:
             self.feed(LookedUp(asked.by, asked.run_id, refused))
         return ToClient(asked.peer, reply)
 
-    def restarts(self, seconds: float = 1.0) -> list[Action]:
-        """The broker is killed, and another takes up what is stored; agents have to register."""
+    def _show(self, run_id: str, update: m.Update) -> None:
+        """Have who follows a run hear an update; after a gap, they ask for the whole."""
+        before = self.shown.get(run_id, RunView(run_id, plan()))
+        run, last = self.core.runs.get(run_id), self._number.get(run_id, 0)
+        self._before[run_id], self._number[run_id] = before, update.number
+        is_gap = run is not None and update.number != last + 1
+        self.shown[run_id] = run.view(run.ledger.total) if is_gap else before.after(update.changes)
+
+    def restarts(self, seconds: float = 1.0, clock_set: float = 0.0) -> list[Action]:
+        """The broker is killed, and another takes up what is stored; agents have to register.
+
+        The time of day may be set meanwhile, by so many seconds.
+        """
         self.now += seconds
-        self.core = Core(self.core.settings)
+        before = self.core.settings
+        self.core = Core(replace(before, epoch=before.epoch + clock_set))
         going, ended = self.storage.open_runs(), self.storage.ended_runs()
         actions = self.core.restore(going, ended, self.now)
         for run_id, run in self.core.runs.items():  # the gap has consoles ask for the whole
@@ -266,9 +278,11 @@ def ready(name: str, run_id: str = "r1") -> m.Ready:
     return m.Ready(run_id, (f"{name}/0", f"{name}/1"))
 
 
-def report(worker: str, sequence: int, number: int, run_id: str = "r1", **said) -> m.Report:
+def report(
+    worker: str, sequence: int, number: int, run_id: str = "r1", elapsed: float = 0.0, **said
+) -> m.Report:
     """Delta number ``sequence`` of a worker, with ``number`` hits."""
-    return m.Report(run_id, worker, sequence, hits(number), **said)
+    return m.Report(run_id, worker, sequence, hits(number, elapsed), **said)
 
 
 def acknowledge(worker: str, sequence: int, run_id: str = "r1") -> m.Acknowledge:

@@ -238,6 +238,163 @@ def test_a_purge_stops_all_and_starts_none_of_those_that_wait():
     assert not [a for a in told(actions) if isinstance(a.message, m.Prepare)]
 
 
+# -- runs that lose an agent before the start ------------------------------------------------------
+
+
+def lost_before_the_start(scene: Scene, how: str) -> list:
+    """Agent ``b``, which was chosen for a run, is gone."""
+    if how == "leaves":
+        return scene.says("b", m.Bye("it was asked to"))
+    if how == "restarts":
+        scene.says("b", ready("b"))
+        return scene.registers("b")
+    if how == "dies":
+        return scene.passes(11, "a")
+    assert how == "has no worker left"
+    return scene.says("b", ready("b"), m.Finished("r1"))
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "is_ready"),
+    [
+        ("leaves", "left: it was asked to", False),
+        ("leaves", "left: it was asked to", True),
+        ("dies", "was silent for 11 s", False),
+        ("dies", "was silent for 11 s", True),
+        ("restarts", "was restarted", False),
+        ("has no worker left", "has no worker left", False),
+    ],
+)
+def test_a_run_that_may_wait_waits_for_another_agent(how, said, is_ready):
+    scene = Scene()
+    for name in ("a", "b"):
+        scene.registers(name)
+    waits(scene, "r1", agents=2, patience=100.0)
+    waits(scene, "r2")
+    run = scene.core.runs["r1"]
+    if is_ready:
+        scene.says("a", ready("a"))
+    actions = lost_before_the_start(scene, how)
+    assert scene.to("a", m.Release("r1")) in actions
+    assert f"Run r1 waits for agents again. Agent b {said} before the start." in scene.logs
+    if how in ("leaves", "dies"):
+        assert places(scene) == {"r1": 1, "r2": 2}
+        assert (run.parts, run.ledger.accounts, run.deadline) == ({}, {}, 1100.0)
+        actions = scene.registers("c")
+    again = m.Prepare("r1", plan(agents=2), "digest", b"bundle", 1)
+    assert scene.to("a", again) in actions
+    assert places(scene) == {"r2": 1}
+    for name in run.parts:
+        scene.says(name, m.Ready("r1", (f"{name}/0", f"{name}/1"), 1))
+    assert run.state == "running"
+    for name in list(run.parts):
+        scene.ends(name)
+    assert run.status == "finished"
+    assert scene.core.runs["r2"].state == "preparing"
+
+
+def test_whoever_follows_it_sees_the_agents_that_it_has_now():
+    scene = Scene()
+    for name in ("a", "b"):
+        scene.registers(name)
+    waits(scene, "r1", agents=2)
+    run = scene.core.runs["r1"]
+    before = run.number
+    scene.says("b", m.Bye())
+    assert run.number == before + 2, "a gap, for which consoles ask for the whole"
+    assert scene.shown["r1"].agents == ()
+    scene.registers("c")
+    assert [agent.agent_id for agent in scene.shown["r1"].agents] == ["a", "c"]
+
+
+def test_a_run_that_may_not_wait_fails_as_before():
+    scene = Scene()
+    run = scene.prepares("a", "b")
+    scene.says("b", m.Bye())
+    assert (run.status, run.error) == ("failed", "Agent b left before the start.")
+
+
+def test_a_run_whose_patience_is_over_fails_as_one_that_may_not_wait():
+    scene = Scene(prepare_timeout=120)
+    scene.registers("a")
+    waits(scene, "r1", patience=20.0)
+    scene.passes(20, "a")
+    scene.says("a", m.Bye())
+    run = scene.core.runs["r1"]
+    assert (run.status, run.error) == ("failed", "Agent a left before the start.")
+
+
+def test_a_run_that_waits_again_has_no_more_patience_than_it_had():
+    scene = Scene()
+    scene.registers("a")
+    waits(scene, "r1", patience=20.0)
+    scene.passes(15, "a")
+    scene.says("a", m.Bye())
+    run = scene.core.runs["r1"]
+    scene.passes(4)
+    assert run.state == "queued"
+    scene.passes(1)
+    assert (run.status, run.error_code) == ("failed", ExitCode.AGENTS)
+
+
+def test_a_test_that_ends_its_agents_does_not_get_all_that_there_are():
+    scene = Scene()
+    waits(scene, "r1")
+    run = scene.core.runs["r1"]
+    for number in range(6):
+        scene.registers(f"a{number}")
+        assert run.state == "preparing"
+        scene.says(f"a{number}", m.Bye())
+    assert (run.status, run.error) == ("failed", "Agent a5 left before the start.")
+
+
+def test_a_run_that_cannot_be_run_does_not_wait_for_another_agent():
+    scene = Scene()
+    scene.registers("a")
+    waits(scene, "r1")
+    scene.says("a", m.CannotRun("r1", 2, "There is no module shop."))
+    assert scene.core.runs["r1"].error == "There is no module shop."
+
+
+def test_a_run_that_waits_again_can_be_stopped():
+    scene = Scene()
+    scene.registers("a")
+    waits(scene, "r1")
+    scene.says("a", m.Bye())
+    scene.asks(m.StopRun(2, "r1", 0.0))
+    assert scene.core.runs["r1"].status == "stopped"
+
+
+def test_who_was_ready_before_a_run_waited_again_is_waited_for():
+    """It says so as it is released, and is told to prepare the same run once more."""
+    scene = Scene()
+    for name in ("a", "b", "c"):
+        scene.registers(name)
+    waits(scene, "r1", agents=2)
+    run = scene.core.runs["r1"]
+    scene.says("b", m.Bye())
+    assert sorted(run.parts) == ["a", "c"]
+    assert scene.says("a", ready("a")) == []
+    assert run.parts["a"].state == "preparing"
+    for name in ("a", "c"):
+        scene.says(name, m.Ready("r1", (f"{name}/0", f"{name}/1"), 1))
+    assert run.state == "running"
+
+
+def test_who_was_out_of_reach_while_the_run_waited_again_is_another_agent_for_it():
+    scene = Scene()
+    for name in ("a", "b"):
+        scene.registers(name)
+    waits(scene, "r1", agents=2)
+    scene.says("b", ready("b"))
+    scene.passes(11, "a")
+    run = scene.core.runs["r1"]
+    assert run.state == "queued"
+    actions = scene.reconnects("b", "r1")
+    assert actions[0] == scene.to("b", m.Welcome(1.0, 10.0)), "it forgets what it had of the run"
+    assert scene.to("b", m.Prepare("r1", plan(agents=2), "digest", b"bundle", 1)) in actions
+
+
 @quick
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.integers(1, 4))
 def test_all_runs_start_in_the_order_in_which_they_came(sizes, agents):

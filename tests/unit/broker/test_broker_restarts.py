@@ -49,6 +49,8 @@ from tests.unit.broker.scene import (
 from tests.unit.broker.test_broker_always_ends import Chaos, events
 from tests.unit.strategies import quick
 
+EPOCH = 1_700_000_000.0  #: what is set by hours does not get to 1970
+
 
 def accounts(ledger: Ledger) -> dict[str, tuple]:
     return {
@@ -79,7 +81,8 @@ def essence(run: Run) -> tuple:
         for part in run.parts.values()
     }
     said = run.aborted, run.remarks
-    return said, run.plan, run.state, run.status, run.stop_asked, run.deadline, run.started, parts
+    patience = run.deadline if run.state == "queued" else 0.0
+    return said, run.plan, run.state, run.status, run.stop_asked, patience, run.started, parts
 
 
 # -- a run that goes on --------------------------------------------------------------------------
@@ -136,24 +139,136 @@ def test_consoles_notice_the_gap():
         published = snapshot.message.number
 
 
-@pytest.mark.parametrize("downtime", [1.0, 500.0])
-def test_the_time_that_a_run_has_is_not_prolonged(downtime):
-    scene = Scene()
-    run = scene.runs("a", duration=60, grace=5)
-    scene.restarts(downtime)
-    assert scene.core.runs["r1"].deadline == run.deadline
-    assert scene.core.runs["r1"].elapsed == pytest.approx(downtime, abs=0.2)
-
-
 def test_the_monotonic_clock_may_begin_anew():
     """The box was rebooted: only the time of day goes on."""
     scene = Scene(epoch=5000.0)
-    run = scene.runs("a", duration=60, grace=5)
-    left = run.deadline - scene.now
+    scene.runs("a", duration=60, grace=5)
     scene.now = 0.0
-    scene.core.settings.__dict__["epoch"] = 6000.0
-    scene.restarts(10.0)
-    assert scene.core.runs["r1"].deadline - scene.now == pytest.approx(left - 10)
+    scene.restarts(10.0, clock_set=1000.0)
+    assert scene.core.runs["r1"].elapsed == pytest.approx(10, abs=0.2)
+    (part,) = scene.core.runs["r1"].parts.values()
+    assert scene.core.runs["r1"].awaited == {"a": 50.0}
+    assert part.gone_since == scene.now == 10.0
+
+
+# -- the time that is left to a run ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clock_set", [0.0, 3600.0, -3600.0], ids=["right", "ahead", "back"])
+@pytest.mark.parametrize("downtime", [1.0, 18.5, 500.0])
+def test_a_run_whose_end_comes_while_there_is_no_broker_is_exact(downtime, clock_set):
+    """Its agents hold all of it, and are back in their time."""
+    scene = Scene(epoch=EPOCH, stop_slack=15, return_timeout=40)
+    scene.runs("a", "b", duration=2.0, grace=0.0)
+    scene.says("a", report("a/0", 1, 5, elapsed=1.0))
+    scene.restarts(downtime, clock_set)
+    scene.passes(39)
+    for name in ("a", "b"):
+        scene.reconnects(name, "r1")
+        scene.says(name, ready(name))
+        scene.passes(7, "a", "b")
+    scene.says("a", report("a/0", 2, 3, elapsed=2.0))
+    scene.ends("b")
+    scene.ends("a")
+    run = scene.core.runs["r1"]
+    assert (run.status, run.ledger.total.hits, run.view(hits(0)).warnings) == ("finished", 8, ())
+
+
+@pytest.mark.parametrize("clock_set", [0.0, 3600.0, -3600.0], ids=["right", "ahead", "back"])
+def test_a_load_goes_on_to_its_end_whatever_the_time_of_day_was_set_to(clock_set):
+    scene = Scene(epoch=EPOCH, stop_slack=15)
+    scene.runs("a", duration=600.0, grace=5.0)
+    scene.passes(100, "a")
+    scene.says("a", report("a/0", 1, 5, elapsed=100.0))
+    scene.restarts(10.0, clock_set)
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"), report("a/0", 2, 1, elapsed=111.0))
+    scene.passes(600 + 5 - 111, "a")
+    run = scene.core.runs["r1"]
+    assert run.state == "running"
+    downtime = 0 if clock_set < 0 else 10 + clock_set  # as far as the broker can know
+    assert run.elapsed == pytest.approx(100 + downtime + 600 + 5 - 111, abs=1)
+    scene.says("a", report("a/0", 3, 1, elapsed=600.0))
+    assert run.ledger.total.elapsed == 600, "nothing is put before its time"
+    scene.ends("a")
+    assert (run.status, run.ledger.total.hits) == ("finished", 7)
+
+
+@pytest.mark.parametrize("clock_set", [0.0, 3600.0, -3600.0], ids=["right", "ahead", "back"])
+@pytest.mark.parametrize("downtime", [1.0, 500.0])
+def test_an_agent_that_is_back_and_never_ends_is_given_up(downtime, clock_set):
+    """No broker could say when; from here on, it has what was not known to be over, at most."""
+    scene = Scene(epoch=EPOCH, stop_slack=15, start_delay=0.0)
+    scene.runs("a", duration=60.0, grace=5.0)
+    scene.passes(20, "a")
+    scene.says("a", report("a/0", 1, 5, elapsed=20.0))
+    scene.restarts(downtime, clock_set)
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"))
+    scene.passes(60 + 5 - 20 + 14, "a")
+    run = scene.core.runs["r1"]
+    assert run.state == "running"
+    scene.passes(2, "a")
+    assert run.status == "incomplete"
+
+
+@pytest.mark.parametrize("clock_set", [0.0, 3600.0, -3600.0], ids=["right", "ahead", "back"])
+def test_brokers_that_are_killed_one_after_the_other_put_off_no_end_for_ever(clock_set):
+    scene = Scene(epoch=EPOCH, stop_slack=15, start_delay=0.0, return_timeout=40)
+    scene.runs("a", duration=60.0, grace=5.0)
+    scene.says("a", report("a/0", 1, 5, elapsed=20.0))
+    for _ in range(10):
+        scene.restarts(100.0, clock_set)
+        scene.reconnects("a", "r1")
+        scene.says("a", ready("a"))
+        scene.passes(5, "a")
+    run = scene.core.runs["r1"]
+    assert run.deadline <= scene.now + 60 + 5 + 15
+    scene.passes(60, "a")
+    assert run.status == "incomplete"
+
+
+@pytest.mark.parametrize("clock_set", [3600.0, -3600.0], ids=["ahead", "back"])
+def test_a_run_that_is_prepared_or_stopped_has_its_time_whatever_the_time_of_day_is(clock_set):
+    scene = Scene(epoch=EPOCH, prepare_timeout=120, stop_slack=15)
+    scene.prepares("a", run_id="r1")
+    scene.runs("b", run_id="r2", duration=60.0)
+    scene.says("b", report("b/0", 1, 5, "r2", elapsed=1.0))
+    scene.asks(m.StopRun(1, "r2", 20.0))
+    scene.restarts(5.0, clock_set)
+    scene.reconnects("a", "r1")
+    stop = scene.reconnects("b", "r2")[-1].message
+    assert 0 <= stop.grace <= 20
+    scene.says("b", ready("b", "r2"))
+    scene.passes(10, "a", "b")
+    states = [scene.core.runs[run_id].state for run_id in ("r1", "r2")]
+    assert states == ["preparing", "stopping"]
+    scene.passes(120, "a", "b")
+    assert {run.status for run in scene.core.runs.values()} == {"failed", "stopped"}
+
+
+@pytest.mark.parametrize("clock_set", [3600.0, -3600.0], ids=["ahead", "back"])
+def test_updates_are_numbered_on_whatever_the_time_of_day_was_set_to(clock_set):
+    scene = Scene(epoch=EPOCH)
+    scene.runs("a")
+    scene.restarts()
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"))
+    scene.passes(10, "a")
+    for _ in range(2):
+        published = scene.core.runs["r1"].number
+        scene.restarts(1.0, clock_set)
+        assert scene.core.runs["r1"].number > published + 1
+        scene.passes(5)
+    run = scene.core.runs["r1"]
+    scene.reconnects("a", "r1")
+    scene.says("a", ready("a"))
+    scene.ends("a")
+    assert run.status == "finished"
+    scene.restarts(1.0, clock_set)
+    assert "r1" not in scene.core.runs
+    (snapshot,) = scene.asks(m.GetRun(1, "r1"))
+    assert snapshot.message.number >= run.number, "who has followed it takes that for the latest"
 
 
 def test_agents_that_do_not_come_back_are_lost():
@@ -296,6 +411,51 @@ def test_the_files_of_a_test_are_kept_until_it_starts():
     assert scene.storage.run("r1").parts == {d.BUNDLE: b"bundle"}
     scene.says("a", ready("a"))
     assert scene.storage.run("r1").parts == {}
+
+
+@pytest.mark.parametrize("clock_set", [0.0, -3600.0], ids=["right", "back"])
+def test_a_run_that_lost_an_agent_goes_on_waiting_as_the_next_broker_knows(clock_set):
+    """For its agents when it is prepared, for others when they do not come, and no longer."""
+    scene = Scene(epoch=EPOCH, return_timeout=5)
+    for name in ("a", "b"):
+        scene.registers(name)
+    scene.asks(submit(plan(2), patience=100.0))
+    scene.says("b", m.Bye())
+    assert scene.core.runs["r1"].state == "queued"
+    scene.restarts(1.0, clock_set)
+    run = scene.core.runs["r1"]
+    assert (run.state, run.parts, run.turn) == ("queued", {}, 1)
+    scene.registers("a")
+    scene.registers("c")
+    assert (run.state, sorted(run.parts)) == ("preparing", ["a", "c"])
+    scene.restarts()
+    run = scene.core.runs["r1"]
+    scene.reconnects("a", "r1")
+    scene.says("a", m.Ready("r1", ("a/0", "a/1"), 1))
+    scene.passes(6, "a")
+    assert (run.state, run.turn, run.bundle) == ("queued", 2, b"bundle")
+    assert scene.state_of("a") is State.IDLE
+    assert scene.core.runs["r1"].queue is not None
+    scene.passes(93, "a")
+    assert run.state == ("queued" if clock_set else "ended")
+    scene.passes(10, "a")
+    assert (run.status, run.error_code) == ("failed", 6)
+
+
+def test_nothing_is_left_of_what_was_stored_before_a_run_waits_again():
+    scene = Scene()
+    for name in ("a", "b"):
+        scene.registers(name)
+    scene.asks(submit(plan(2), patience=None))
+    scene.says("a", ready("a"), report("a/0", 1, 3))
+    scene.storage.write(scene.core.compact("r1"))
+    scene.says("a", report("a/0", 2, 3))
+    scene.says("b", m.Bye())
+    stored = scene.storage.run("r1")
+    assert (stored.parts, stored.deltas) == ({d.BUNDLE: b"bundle"}, ())
+    scene.restarts()
+    run = scene.core.runs["r1"]
+    assert (run.ledger.accounts, run.ledger.total.hits) == ({}, 0)
 
 
 def test_runs_that_wait_keep_their_places():
@@ -867,12 +1027,20 @@ def test_what_was_acknowledged_is_never_lost(story, compacted, gathered_from):
 
 @quick
 @given(
-    st.lists(events | st.just(("restarts",)), max_size=25),
+    st.lists(
+        events
+        | st.tuples(
+            st.just("restarts"),
+            st.sampled_from([1.0, 30.0]),
+            st.sampled_from([0.0, 3600.0, -3600.0]),
+        ),
+        max_size=25,
+    ),
     st.sampled_from(ON_AGENT_LOSS),
     st.sampled_from([0, 50]),
 )
 def test_every_run_ends_although_brokers_are_killed(story, policy, gathered_from):
-    scene = Chaos(gathered_from=gathered_from)
+    scene = Chaos(gathered_from=gathered_from, epoch=EPOCH)
     note("\n".join(map(str, story)))
     scene.play("runs", 2, policy)
     for event in story:

@@ -201,6 +201,12 @@ LATE = [
     pytest.param(BROKER, State.IDLE, message(m.Report), id="of a run it was released from"),
     pytest.param(BROKER, State.IDLE, message(m.Finished), id="the end of such a run"),
     pytest.param(BROKER, State.PREPARING, message(m.Ready, "r0"), id="ready for the run before"),
+    pytest.param(
+        BROKER,
+        State.PREPARING,
+        m.Ready("r1", ("w",), 1),
+        id="ready in another turn of the same run",
+    ),
     pytest.param(BROKER, State.PREPARING, message(m.CannotRun, "r0"), id="unable to run it"),
     pytest.param(BROKER, State.RUNNING, message(m.Report, "r0"), id="a report about it"),
     pytest.param(BROKER, State.NEW, message(m.Report), id="what a stranger reports"),
@@ -230,6 +236,19 @@ def test_what_is_late_has_no_effect(side, state, late):
 
 def test_what_is_in_time_has_an_effect():
     assert a_link(AGENT, State.READY).received(message(m.Start)) is True
+
+
+def test_who_is_told_again_to_prepare_a_run_is_ready_when_it_says_so_in_that_turn():
+    link = a_link(BROKER, State.IDLE)
+    link.sent(m.Prepare("r1", PLAN, "digest", b"", 2))
+    assert not link.received(m.Ready("r1", ("w",), 1)), "it had not heard that this was called off"
+    assert link.received(m.Ready("r1", ("w",), 2))
+    assert link.state is State.READY
+
+
+def test_who_comes_back_is_ready_whatever_its_turn():
+    """It has missed that it was told again, and its workers have the test all the same."""
+    assert a_link(BROKER, State.RETURNING).received(m.Ready("r1", ("w",), 1))
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.CLOSED])

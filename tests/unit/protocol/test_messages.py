@@ -92,6 +92,8 @@ WRONG_VIEWS = {
         pytest.param(lambda: m.Ready("r", ()), id="ready without workers"),
         pytest.param(lambda: m.Ready("r", ("w", "w")), id="two workers of one name"),
         pytest.param(lambda: m.Ready("r", ("w", "")), id="a worker without a name"),
+        pytest.param(lambda: m.Ready("r", ("w",), -1), id="ready before the first turn"),
+        pytest.param(lambda: m.Prepare("r", PLAN, "d", b"", -1), id="a turn before the first"),
         pytest.param(
             lambda: m.Ready("r", tuple(map(str, range(limits.MAX_WORKERS + 1)))),
             id="too many workers",
