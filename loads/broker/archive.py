@@ -19,22 +19,23 @@ from collections.abc import Iterable
 from loads.broker import documents as d
 from loads.broker.actions import LookUp, Store
 from loads.broker.book import Book
-from loads.broker.state import Extension, Part, Run
+from loads.broker.records import (
+    fill,
+    final_parts,
+    history_parts,
+    part_kept,
+    part_of,
+    saved,
+    whole,
+)
+from loads.broker.state import Run
 from loads.broker.times import set_times
 from loads.errors import ExitCode, LoadsError
-from loads.ledger import LOST, Account, Delta, Entry
-from loads.metrics.history import CHUNKS
+from loads.ledger import LOST
 from loads.metrics.summary import RunView
 from loads.protocol import messages as m
-from loads.protocol.codec import pack, plan_size, unpack
-from loads.storage.base import (
-    DropDeltas,
-    Heading,
-    Record,
-    SavePart,
-    SaveRun,
-    StoredRun,
-)
+from loads.protocol.codec import plan_size, unpack
+from loads.storage.base import DropDeltas, Heading, Record, SavePart, SaveRun, StoredRun
 
 _UPDATES = 10  #: bits for the number of updates that may be published in a millisecond
 _MANY_UPDATES = 1 << 32  #: more than one broker publishes of a run
@@ -67,14 +68,14 @@ class Archive:
             if head == run.saved:
                 continue
             before, run.saved = run.saved, head
-            self._store(_save(head))
+            self._store(saved(head))
             if run.state == "ended":
                 self._seal(run, head)
             elif before is None or (run.started and not before.started):  # then all agents have it
                 self._store(SavePart(run.run_id, d.BUNDLE, run.bundle))
             elif run.gave_up or _lost(head) != _lost(before):  # no delta tells of that
                 run.gave_up = False
-                for record in _whole(run):
+                for record in whole(run):
                     self._store(record)
 
     def _store(self, record: Record) -> None:
@@ -121,7 +122,7 @@ class Archive:
             ended=run.ended,
             deadline=None if over or math.isinf(run.deadline) else run.deadline + epoch,
             stop_asked=run.stop_asked,
-            parts=tuple(_part_kept(part, epoch) for part in run.parts.values()),
+            parts=tuple(part_kept(part, epoch) for part in run.parts.values()),
             error_code=run.error_code,
             error=run.error,
             hint=run.hint,
@@ -139,7 +140,7 @@ class Archive:
     def compact(self, run_id: str) -> list[Record]:
         """What replaces all deltas of a run so far."""
         run = self._book.runs.get(run_id)
-        return [] if run is None or run.saved is None or run.is_sealed else _whole(run)
+        return [] if run is None or run.saved is None or run.is_sealed else whole(run)
 
     def everything(self) -> list[Record]:
         """All that is known of all runs, for a storage that has missed some of it."""
@@ -147,12 +148,12 @@ class Archive:
         for run in self._book.runs.values():
             if run.saved is None:
                 continue
-            records.append(_save(run.saved))
+            records.append(saved(run.saved))
             if run.is_sealed:
                 records += final_parts(run)
             else:
                 records.append(SavePart(run.run_id, d.BUNDLE, run.bundle))
-                records += _whole(run)
+                records += whole(run)
             if not run.is_light:
                 records += history_parts(run)
             records.append(DropDeltas(run.run_id))
@@ -205,7 +206,7 @@ class Archive:
         run = Run(
             head.run_id,
             head.plan,
-            {part.agent_id: _part(part, settings.epoch) for part in head.parts},
+            {part.agent_id: part_of(part, settings.epoch) for part in head.parts},
             deadline=math.inf if head.deadline is None else head.deadline - settings.epoch,
             state=head.state,
             started=head.started,
@@ -228,7 +229,7 @@ class Archive:
             progressed_at=now,
             remarks=list(head.remarks),
         )
-        _fill(run, stored)
+        fill(run, stored)
         set_times(run, self._book)
         run.published_at = now
         if run.started_at:
@@ -244,67 +245,6 @@ class Archive:
 
 def _lost(head: d.Head) -> list[str]:
     return [part.agent_id for part in head.parts if part.state == LOST]
-
-
-def _part_kept(part: Part, epoch: float) -> d.PartKept:
-    """A part as it is stored.  Most have not changed: all are looked at ten times a second."""
-    kept = part.kept
-    if kept is not None and not part.extensions and not kept.extensions:
-        said = part.state, part.workers, part.handed_over, part.awaited_until, part.key
-        if said == (kept.state, kept.workers, kept.handed_over, kept.awaited_until, kept.key):
-            return kept
-    extensions = tuple(
-        d.ExtensionKept(
-            e.plan,
-            e.since + epoch,
-            e.deadline + epoch,
-            e.workers,
-            e.failed,
-            e.refused_by,
-            e.passed_on,
-        )
-        for e in part.extensions
-    )
-    part.kept = d.PartKept(
-        part.agent_id,
-        part.host,
-        part.state,
-        part.workers,
-        extensions,
-        part.handed_over,
-        part.awaited_until + epoch if part.awaited_until else 0.0,
-        part.key,
-        part.cores,
-        part.version,
-    )
-    return part.kept
-
-
-def _part(kept: d.PartKept, epoch: float) -> Part:
-    extensions = [
-        Extension(
-            e.plan,
-            e.since - epoch,
-            e.deadline - epoch,
-            e.workers,
-            e.failed,
-            e.refused_by,
-            e.passed_on,
-        )
-        for e in kept.extensions
-    ]
-    return Part(
-        kept.agent_id,
-        kept.host,
-        kept.state,
-        kept.workers,
-        extensions=extensions,
-        handed_over=kept.handed_over,
-        awaited_until=kept.awaited_until - epoch if kept.awaited_until else 0.0,
-        key=kept.key,
-        cores=kept.cores,
-        version=kept.version,
-    )
 
 
 def number_after_all(wall: float) -> int:
@@ -329,126 +269,3 @@ def answer(asked: LookUp, stored: StoredRun | None) -> m.Reply:
     except (LoadsError, ValueError) as damaged:
         error = LoadsError(f"The result of run {asked.run_id} cannot be read: {damaged}")
     return m.Refused(asked.request, int(ExitCode.USAGE), error.message, error.hint)
-
-
-def _save(head: d.Head) -> SaveRun:
-    ended = head.ended if head.state == "ended" else None
-    return SaveRun(head.run_id, head.submitted, ended, pack(head))
-
-
-def heading_of(head: d.Head) -> Heading:
-    """A head as a storage has it."""
-    return Heading(**vars(_save(head)))
-
-
-def _whole(run: Run) -> list[Record]:
-    """All numbers of a run that goes on, in place of its deltas, also of those to come."""
-    run.ledger.take_unsaved()
-    return [
-        SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=True))),
-        *_history(run, run.history.take_changed()),
-        DropDeltas(run.run_id),
-    ]
-
-
-def history_parts(run: Run) -> list[SavePart]:
-    """All of a run's history."""
-    return _history(run, range(CHUNKS))
-
-
-def emptied(run: Run) -> list[Record]:
-    """What was kept of the numbers of a run that is to begin again: none."""
-    nothing = [SavePart(part.run_id, part.name, b"") for part in _history(run, range(CHUNKS))]
-    return [SavePart(run.run_id, d.LEDGER, b""), *nothing, DropDeltas(run.run_id)]
-
-
-def _history(run: Run, chunks: Iterable[int]) -> list[SavePart]:
-    """Some chunks of a run's history, where those that are empty now are removed."""
-    parts = []
-    for number in chunks:
-        chunk = run.history.chunk(number)
-        body = pack(d.HistoryKept(chunk)) if chunk else b""
-        parts.append(SavePart(run.run_id, f"{d.HISTORY}{number:02}", body))
-    return parts
-
-
-def final_parts(run: Run) -> list[SavePart]:
-    """All parts of a run that has ended, but of its history only what has changed."""
-    return [
-        SavePart(run.run_id, d.BUNDLE, b""),
-        SavePart(run.run_id, d.LEDGER, pack(_ledger(run, with_numbers=False))),
-        *_history(run, run.history.take_changed()),
-        SavePart(run.run_id, d.RESULT, pack(run.view(run.ledger.total))),
-    ]
-
-
-def _ledger(run: Run, with_numbers: bool) -> d.LedgerKept:
-    return d.LedgerKept(
-        tuple(d.account_kept(*entry) for entry in run.ledger.accounts.items()),
-        *((run.ledger.total, run.ledger.news) if with_numbers else ()),
-    )
-
-
-def _account(kept: d.AccountKept) -> Account:
-    return Account(
-        kept.last,
-        kept.hits,
-        kept.users,
-        kept.ended,
-        kept.reason,
-        kept.unknown,
-        kept.given_up,
-        kept.missing,
-        kept.tests,
-        kept.totals,
-    )
-
-
-def _fill(run: Run, stored: StoredRun) -> None:
-    """Enter the numbers: the ledger as it was saved last, and the deltas since."""
-    if d.LEDGER in stored.parts:
-        ledger = unpack(d.LedgerKept, stored.parts[d.LEDGER])
-        accounts = {kept.source: _account(kept) for kept in ledger.accounts}
-        run.ledger.begin_with(accounts, ledger.total)
-        run.history.add(ledger.news.elapsed, ledger.news)
-    run.history.merge(d.history_in(stored.parts))
-    for part in run.parts.values():
-        for worker in part.all_workers:
-            run.ledger.expect(worker)
-    for body in stored.deltas:
-        delta = unpack(d.DeltaKept, body)
-        if _is_merged(run, delta, body):
-            run.history.add(delta.tally.elapsed, delta.tally)
-    run.ledger.take_news()  # consoles will ask for all of it
-    run.unheard = set(run.ledger.open_sources)
-
-
-def _is_merged(run: Run, delta: d.DeltaKept, body: bytes) -> bool:
-    """Enter a delta, unless the ledger as it was saved has it already."""
-    ledger = run.ledger
-    if not delta.accounts:
-        report = unpack(m.Report, body)
-        ledger.skip(report.worker, report.sequence)  # as was done before it was stored
-        return ledger.merge(delta_of(report)) is Entry.MERGED
-    if not any(_is_news(kept, ledger.expect(kept.source)) for kept in delta.accounts):
-        return False
-    ledger.begin_with({kept.source: _account(kept) for kept in delta.accounts}, delta.tally)
-    return True
-
-
-def _is_news(kept: d.AccountKept, known: Account) -> bool:
-    """Whether a stored account is later than one that is known."""
-    return kept.last > known.last or (kept.totals is not None and known.totals is None)
-
-
-def delta_of(report: m.Report) -> Delta:
-    """A report as the ledger takes it."""
-    return Delta(
-        report.worker,
-        report.sequence,
-        report.tally,
-        report.users,
-        report.ended,
-        report.reason,
-        report.unknown,
-    )

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 
 from loads.errors import BrokerError
+from loads.transport.publisher import Publisher
 from loads.transport.reactor import Reactor
-from loads.transport.sockets import Publisher
 
 HOLD = 60.0  #: seconds for which a key does not open the publisher after it has asked too much
 

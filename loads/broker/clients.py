@@ -182,7 +182,7 @@ class Clients:
         runs = [run for run in self._book.runs.values() if run.state != "ended"]
         for run in sorted(runs, key=lambda run: run.state != "queued"):
             self._endings.stop(run, message.grace)
-        self._book.log("info", f"A purge stops {len(runs)} runs.")
+        self._book.log("info", f"A purge stops {len(runs)} run{'' if len(runs) == 1 else 's'}.")
         stopped = tuple(run.run_id for run in runs)
         self._answer(event.peer, m.Purged(message.request, stopped))
 

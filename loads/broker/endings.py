@@ -7,9 +7,9 @@ those that are lost, whoever asks for an end, and deadlines.
 from __future__ import annotations
 
 from loads.broker.actions import Observe, Observed, Store
-from loads.broker.archive import emptied
 from loads.broker.book import Book
 from loads.broker.handover import Handover, is_on
+from loads.broker.records import emptied
 from loads.broker.state import Agent, Part, Run
 from loads.errors import ExitCode
 from loads.ledger import LOST, Totals

@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from loads.broker.actions import Store
-from loads.broker.archive import delta_of
 from loads.broker.book import Book
 from loads.broker.endings import Endings
 from loads.broker.handover import Handover
+from loads.broker.records import delta_of
 from loads.broker.state import Agent, Part, Run
 from loads.errors import ExitCode
 from loads.ledger import Entry

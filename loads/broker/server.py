@@ -48,8 +48,9 @@ from loads.storage.memory import MemoryStorage
 from loads.transport.auth import KeyWithdrawn
 from loads.transport.endpoints import Endpoints, SocketLock, check_bind
 from loads.transport.guard import Guard
+from loads.transport.publisher import Publisher
 from loads.transport.reactor import Reactor
-from loads.transport.sockets import REQUESTS, Publisher, Received, Router
+from loads.transport.sockets import REQUESTS, Received, Router
 
 TICK = 0.1  #: seconds
 REST = 0.02  #: seconds from one look at the sockets to the next

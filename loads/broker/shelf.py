@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from loads.broker import documents as d
-from loads.broker.archive import final_parts, heading_of, history_parts
 from loads.broker.book import Book
+from loads.broker.records import final_parts, heading_of, history_parts
 from loads.broker.state import Run
 from loads.metrics.history import History
 from loads.storage.base import DropDeltas, Record, SavePart, SaveRun, StoredRun

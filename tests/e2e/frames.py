@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from loads.errors import RemoteProtocolError
 from loads.protocol import messages as m
-from loads.protocol.codec import encode
+from loads.protocol.codec import decode, encode
 from tests.wire.examples import EXAMPLES
 
 HUGE = 8 << 20  #: bytes
@@ -24,10 +25,21 @@ def mutated(seed: int, number: int, huge: bool = True) -> Iterator[list[bytes]]:
     chance = random.Random(seed)
     good = [encode(said) for kind, said in EXAMPLES.items() if kind not in EFFECTIVE]
     for _ in range(number):
-        yield _mutation(chance, [*chance.choice(good)], good)
+        frames = _mutation(chance, [*chance.choice(good)], good)
+        while is_one_of(EFFECTIVE, frames):  # the beginning of Purged is Purge
+            frames = _mutation(chance, [*chance.choice(good)], good)
+        yield frames
     if huge:
         yield [*chance.choice(good), bytes(HUGE)]
         yield [good[0][0], good[0][1], chance.randbytes(HUGE)]
+
+
+def is_one_of(kinds: tuple[type[m.Message], ...], frames: list[bytes]) -> bool:
+    """Whether some frames are a good message of one of these kinds."""
+    try:
+        return bool(decode(frames, kinds))
+    except RemoteProtocolError:
+        return False
 
 
 def _mutation(chance: random.Random, frames: list[bytes], good: list[list[bytes]]) -> list[bytes]:

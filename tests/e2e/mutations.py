@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import zmq
 from zmq.utils import z85
 
-from loads.errors import RemoteProtocolError
 from loads.protocol import messages as m
-from loads.protocol.codec import decode, encode
+from loads.protocol.codec import encode
 from loads.transport.pairs import public_of
 from loads.transport.tokens import Access
+from tests.e2e.frames import is_one_of
 from tests.wire.examples import EXAMPLES
 
 PATIENCE_MS = 5_000  #: how long a broker that is busy may keep us waiting
@@ -26,15 +26,10 @@ def mutated(seed: int, number: int) -> Iterator[list[bytes]]:
         frames = list(chance.choice(good))
         for _ in range(chance.randrange(4)):
             frames = chance.choice(_WAYS)(chance, frames)
-        if not _is_purge(frames):  # a runner has the right to that, however it came to say it
+        if not is_one_of(
+            (m.Purge,), frames
+        ):  # a runner has the right to that, however it came to say it
             yield frames
-
-
-def _is_purge(frames: list[bytes]) -> bool:
-    try:
-        return bool(decode(frames, (m.Purge,)))
-    except RemoteProtocolError:
-        return False
 
 
 def _flip(chance: random.Random, frames: list[bytes]) -> list[bytes]:

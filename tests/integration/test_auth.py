@@ -27,7 +27,8 @@ from loads.transport.endpoints import Endpoints
 from loads.transport.handshake import ENOUGH, Handshake, mechanism_of
 from loads.transport.keys import KeyRing
 from loads.transport.pairs import make_pair
-from loads.transport.sockets import GUEST_MS, Dealer, Monitor, Publisher, Router, Subscriber
+from loads.transport.publisher import Publisher
+from loads.transport.sockets import GUEST_MS, Dealer, Monitor, Router, Subscriber
 from loads.transport.tokens import Access, Credentials, read_token
 from tests.e2e.waiting import until
 

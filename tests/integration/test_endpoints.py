@@ -24,7 +24,8 @@ from loads.transport.endpoints import (
     reachable,
     runtime_directory,
 )
-from loads.transport.sockets import Dealer, Publisher, Router, Subscriber
+from loads.transport.publisher import Publisher
+from loads.transport.sockets import Dealer, Router, Subscriber
 
 PRIVATE = [
     "ipc:///run/user/1000/loads/frontend.sock",

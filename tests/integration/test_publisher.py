@@ -11,7 +11,8 @@ import zmq
 from loads.metrics.summary import RunChanges
 from loads.protocol import messages as m
 from loads.protocol.codec import decode
-from loads.transport.sockets import MAX_SUBSCRIPTION, ROOM, SUBSCRIPTION, Publisher, Subscriber
+from loads.transport.publisher import MAX_SUBSCRIPTION, ROOM, SUBSCRIPTION, Publisher
+from loads.transport.sockets import Subscriber
 from tests.e2e.waiting import until
 
 SIZE = 10_000  # bytes of an update, roughly: as of a run with many series
