@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
 
 import zmq
 from zmq.utils import z85
@@ -15,6 +18,7 @@ from loads.transport.tokens import Access
 from tests.e2e.frames import is_one_of
 from tests.wire.examples import EXAMPLES
 
+TRIES = 3  #: to send the same, by a peer that may die of it
 PATIENCE_MS = 5_000  #: how long a broker that is busy may keep us waiting
 
 
@@ -98,3 +102,43 @@ def send_to(
                 dealer.recv_multipart()
             sent += 1
     return sent
+
+
+class Hostile:
+    """A peer that sends mutations, in a process of its own: what it suffers harms no test."""
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        spawning = multiprocessing.get_context("spawn")
+        self._pipe, there = spawning.Pipe()
+        self._process = spawning.Process(target=_send_what_is_asked_for, args=(there,), daemon=True)
+        self._process.start()
+        there.close()
+
+    def send(self, access: Access, domain: str, seed: int, number: int) -> tuple[int, int]:
+        """Send so many :func:`mutated` messages; gives how many were sent, of how many."""
+        for _ in range(TRIES):
+            self._pipe.send((access, domain, seed, number))
+            try:
+                sent, most = self._pipe.recv()
+            except EOFError:  # ZeroMQ has ended a process that was refused while it closed
+                self.close()
+                self._start()
+            else:
+                return sent, most
+        raise AssertionError(f"a hostile peer dies each time: {self._process.exitcode}")
+
+    def close(self) -> None:
+        """Have it end."""
+        self._pipe.close()
+        self._process.join()
+
+
+def _send_what_is_asked_for(pipe: Connection) -> None:
+    with suppress(EOFError):
+        while True:
+            access, domain, seed, number = pipe.recv()
+            messages = list(mutated(seed, number))
+            pipe.send((send_to(access, domain, iter(messages)), len(messages)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from loads.transport.tokens import Access, find_access
 from tests.e2e.amplifiers import amplifying
 from tests.e2e.cluster import Runner, site
 from tests.e2e.locked import Locked
-from tests.e2e.mutations import mutated, send_to
+from tests.e2e.mutations import Hostile, mutated, send_to
 from tests.e2e.stage import Stage
 from tests.e2e.targets import Target
 from tests.e2e.waiting import until
@@ -45,8 +46,17 @@ def at_the_gate(stage: Stage, target: Target) -> tuple[Locked, Runner]:
     return locked, runner
 
 
+@pytest.fixture
+def hostile() -> Iterator[Hostile]:
+    peer = Hostile()
+    yield peer
+    peer.close()
+
+
 @pytest.mark.parametrize("role", ["stranger", "runner", "agent", "viewer"])
-def test_a_run_beside_a_hostile_peer_is_exact(stage: Stage, target: Target, role: str) -> None:
+def test_a_run_beside_a_hostile_peer_is_exact(
+    stage: Stage, target: Target, hostile: Hostile, role: str
+) -> None:
     locked, runner = at_the_gate(stage, target)
     key = None if role == "stranger" else locked.access("eve", role).credentials
     send_to(Access(locked.frontend, key), "frontend", mutated(0, 100))  # buffers are made now
@@ -55,9 +65,8 @@ def test_a_run_beside_a_hostile_peer_is_exact(stage: Stage, target: Target, role
         access = Access(getattr(locked, domain), key)
         sent = most = 0
         for part in range(PARTS):
-            messages = list(mutated(PARTS * number + part, MUTATIONS // PARTS))
-            most += len(messages)
-            sent += send_to(access, domain, iter(messages))
+            some, of = hostile.send(access, domain, PARTS * number + part, MUTATIONS // PARTS)
+            sent, most = sent + some, most + of
             grown.append(round(resident(locked.broker.pid) - before))
         if domain != "publisher":  # a subscriber's socket drops what it cannot send
             assert (sent == most) is (key is not None and Role(role) in SOCKETS[domain])
