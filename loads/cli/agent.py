@@ -17,6 +17,7 @@ from loads.clock import SystemClock
 from loads.errors import ExitCode
 from loads.supervisor import usable_cores
 from loads.transport.arguments import VARIABLE
+from loads.transport.sockets import deliver_and_end
 from loads.transport.tokens import find_access
 
 EPILOG = """\b
@@ -84,6 +85,7 @@ def main(
         server.run()
     finally:
         server.close()
+        deliver_and_end()
     return ExitCode.OK
 
 

@@ -22,6 +22,7 @@ from loads.errors import ExitCode
 from loads.storage.registry import open_storage
 from loads.transport.endpoints import Endpoints, endpoints_of, is_loopback
 from loads.transport.home import home_directory, make_home
+from loads.transport.sockets import deliver_and_end
 
 DATABASE = "broker.db"  #: in the broker's home
 
@@ -146,6 +147,7 @@ def main(
         server.run(announce)
     finally:
         server.close()
+        deliver_and_end()
     return ExitCode.OK
 
 

@@ -15,7 +15,6 @@ def _start(name: str) -> None:
     _hide_token()
     gc.disable()  # what is imported stays, and need not be looked through again and again
     module = __import__(f"loads.cli.{name}", fromlist=["main"])
-    gc.freeze()
     gc.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(module.main())

@@ -193,6 +193,15 @@ def make(kind: int, queue: int = QUEUE) -> zmq.Socket[bytes]:
     return socket
 
 
+def deliver_and_end() -> None:
+    """Close all sockets, and wait until what they have sent is on its way.
+
+    For the end of a process: one that just ends takes with it what ZeroMQ's thread has not got
+    round to send, whatever ``LINGER`` says.  That is how long it takes at most.
+    """
+    zmq.Context.instance().destroy()
+
+
 class Monitor(Socket):
     """Tells what becomes of another socket's connections."""
 

@@ -133,6 +133,16 @@ def test_an_agent_that_is_asked_to_leave_reports_to_the_end(stage: Stage, target
     cluster.broker.says("0 remain")
 
 
+def test_agents_that_leave_together_all_say_so(stage: Stage) -> None:
+    """What is said last is delivered, however busy the machine is, before the process ends."""
+    cluster = Cluster(stage, 8, broker_options=("--agent-timeout", 60))
+    for agent in cluster.agents:
+        agent.signal(signal.SIGTERM)
+    for agent in cluster.agents:
+        assert agent.wait() == 0
+    cluster.broker.says("; 0 remain", seconds=5)
+
+
 def test_the_next_run_finds_the_cluster_unharmed(stage: Stage, target: Target) -> None:
     """After a worker was killed, the same agent does the next run in full."""
     stage.write("test_site.py", SITE)
