@@ -33,6 +33,7 @@ MAX_MESSAGE = MAX_BUNDLE + (16 << 20)  #: bytes of what a broker sends
 # Plain numbers: pyzmq's own loops over frames compute with enumerations, at some microseconds each.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 QUEUE = 10_000  #: messages that may wait for one peer, unless less is said
+UNREAD = 1_000  #: messages of a peer that may wait here: more wait with the peer, or on the way
 REQUESTS = 100  #: requests of a client, or answers to it, that may wait
 _MONITORED = struct.Struct("=HI")  #: an event, and the number that goes with it
 #: Handshakes that fail before anybody is asked about a key, or without one.
@@ -233,6 +234,7 @@ class Router(Socket):
         self, allowed: tuple[type[Message], ...], lock: Lock | None = None, queue: int = QUEUE
     ) -> None:
         super().__init__(zmq.ROUTER, queue)
+        self._socket.setsockopt(zmq.RCVHWM, min(queue, UNREAD))
         self._socket.setsockopt(zmq.MAXMSGSIZE, largest(allowed))
         self._allowed = allowed
         self._lock = lock

@@ -31,9 +31,7 @@ PARTS = 5  #: of what is sent to each socket; memory is looked at after each
 #: MB: what the largest messages that a key may send take while they are received and read.
 LARGEST = {"stranger": 64, "viewer": 300, "runner": 400, "agent": 300}
 LINGER_MS = 60_000  #: for a broker to read what was sent last; only a test that fails waits so long
-#: MB.  Of each peer that sends faster than is read, 10,000 messages wait, also when it has gone:
-#: up to 20 MB.  Of five, 52 and 96 were seen, for 200,000 messages and for 100,000.
-GROWTH = 128
+GROWTH = 64  #: MB: buffers, once; 1 to 22 were seen for 100,000 messages to each socket
 
 
 def at_the_gate(stage: Stage, target: Target) -> tuple[Locked, Runner]:
