@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from loads.errors import UsageError
 
@@ -43,51 +43,49 @@ class PluginOption:
 
 
 class Plugins(Generic[_Part]):
-    """The parts of one kind that there are.
+    """The parts of one kind that there are; a class for each kind says which.
 
-    ``noun`` is what one is called, in lower case.  ``ours`` are Loads' own, as ``module:Class`` by
-    name; no other part has one of their names.  ``found`` replaces the installed entry points.
+    ``group`` is that of the entry points of others, ``noun`` what one is called, in lower case.
+    ``ours`` are Loads' own, as ``module:Class`` by name; no other part has one of their names.
     """
 
-    def __init__(
-        self,
-        group: str,
-        noun: str,
-        ours: Mapping[str, str],
-        found: Iterable[EntryPoint] | None = None,
-    ) -> None:
-        self._group, self._noun = group, noun
-        self._ours, self._found = ours, found
+    group: ClassVar[str]
+    noun: ClassVar[str]
+    ours: ClassVar[Mapping[str, str]]
+
+    def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
+        """``found`` replaces the installed entry points."""
+        self._found = found
 
     @cached_property
     def _strangers(self) -> dict[str, EntryPoint]:
         """The parts that are not ours."""
         from importlib.metadata import entry_points  # noqa: PLC0415 - see above
 
-        points = entry_points(group=self._group) if self._found is None else self._found
-        return {point.name: point for point in points if point.name not in self._ours}
+        points = entry_points(group=self.group) if self._found is None else self._found
+        return {point.name: point for point in points if point.name not in self.ours}
 
     @property
     def names(self) -> list[str]:
         """All names, in order; nothing is imported."""
-        return sorted([*self._ours, *self._strangers])
+        return sorted([*self.ours, *self._strangers])
 
     @property
     def own(self) -> list[str]:
         """The names of Loads' own, which are cheap to import, in order."""
-        return sorted(self._ours)
+        return sorted(self.ours)
 
     def load(self, name: str) -> Any:
         """The class of a part.
 
         Raises :class:`UsageError` when there is no such part, or when it cannot be imported.
         """
-        if name in self._ours:
-            module, _, attribute = self._ours[name].partition(":")
+        if name in self.ours:
+            module, _, attribute = self.ours[name].partition(":")
             return getattr(import_module(module), attribute)
         if name not in self._strangers:
             raise UsageError(
-                f"There is no {self._noun} {name!r}.", _hint(name, self.names, f"{self._noun}s")
+                f"There is no {self.noun} {name!r}.", _hint(name, self.names, f"{self.noun}s")
             )
         try:
             return self._strangers[name].load()
@@ -95,7 +93,7 @@ class Plugins(Generic[_Part]):
             usual = isinstance(error, (ImportError, AttributeError))
             what = str(error) if usual else f"{type(error).__name__}: {error}"
             raise UsageError(
-                f"The {self._noun} {name!r} cannot be loaded: {what}.",
+                f"The {self.noun} {name!r} cannot be loaded: {what}.",
                 f"It is {self._strangers[name].value}; is all that it needs installed?",
             ) from error
 
@@ -112,7 +110,7 @@ class Plugins(Generic[_Part]):
         for given in values or {}:
             if given not in declared:
                 raise UsageError(
-                    f"The {self._noun} {name!r} has no option {given!r}.",
+                    f"The {self.noun} {name!r} has no option {given!r}.",
                     _hint(given, sorted(declared), "options"),
                 )
         chosen = {option.name: option.default for option in declared.values()} | dict(values or {})

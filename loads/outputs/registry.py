@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from loads.outputs.base import Output
 from loads.plugins import Plugins
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-GROUP = "loads.outputs"  #: the entry points of others
-
-OURS = {
-    "console": "loads.outputs.console:ConsoleOutput",
-    "file": "loads.outputs.file:FileOutput",
-    "funkload": "loads.outputs.funkload:FunkloadOutput",
-    "json": "loads.outputs.json:JsonOutput",
-    "null": "loads.outputs.null:NullOutput",
-}
-
 
 class Registry(Plugins[Output]):
-    """The outputs that there are.  ``found`` replaces the installed entry points."""
+    """Finds outputs by their names."""
 
-    def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
-        super().__init__(GROUP, "output", OURS, found)
+    group = "loads.outputs"
+    noun = "output"
+    ours: ClassVar = {
+        "console": "loads.outputs.console:ConsoleOutput",
+        "file": "loads.outputs.file:FileOutput",
+        "funkload": "loads.outputs.funkload:FunkloadOutput",
+        "json": "loads.outputs.json:JsonOutput",
+        "null": "loads.outputs.null:NullOutput",
+    }

@@ -11,7 +11,7 @@ from loads.errors import UsageError
 from loads.outputs.base import OutputOption
 from loads.outputs.json import JsonOutput
 from loads.outputs.null import NullOutput
-from loads.outputs.registry import GROUP, Registry
+from loads.outputs.registry import Registry
 
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
@@ -19,8 +19,8 @@ PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 @pytest.fixture
 def registry() -> Registry:
     strangers = [
-        EntryPoint("absent", "no_such_module_anywhere:Output", GROUP),
-        EntryPoint("empty", "loads.outputs.null:NoSuchClass", GROUP),
+        EntryPoint("absent", "no_such_module_anywhere:Output", Registry.group),
+        EntryPoint("empty", "loads.outputs.null:NoSuchClass", Registry.group),
     ]
     return Registry(strangers)
 
@@ -49,7 +49,7 @@ def test_an_output_is_built_with_its_values(registry, tmp_path):
 
 
 def test_options_reach_the_constructor_by_keyword():
-    registry = Registry([EntryPoint("spy", f"{__name__}:Spy", GROUP)])
+    registry = Registry([EntryPoint("spy", f"{__name__}:Spy", Registry.group)])
     assert registry.build("spy", {"flush-every": "9"}).given == ("9", "tmp")
 
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_imported_is_the_users_to_mend(registry, name):
 
 
 def test_nobody_takes_one_of_our_names():
-    registry = Registry([EntryPoint("json", f"{__name__}:Spy", GROUP)])
+    registry = Registry([EntryPoint("json", f"{__name__}:Spy", Registry.group)])
     assert registry.load("json") is JsonOutput
     assert registry.names == registry.own
 
@@ -99,7 +99,7 @@ def test_nobody_takes_one_of_our_names():
 def test_what_is_installed_is_looked_for_when_a_name_is_none_of_ours():
     def found():
         looked.append(True)
-        yield EntryPoint("spy", f"{__name__}:Spy", GROUP)
+        yield EntryPoint("spy", f"{__name__}:Spy", Registry.group)
 
     looked: list[bool] = []
     registry = Registry(found())
