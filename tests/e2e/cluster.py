@@ -72,6 +72,14 @@ class Result:
         """The same, where requests that had only just been sent were cut by force."""
         return self.hits - self.cut <= target.hits <= self.hits and self.knows_all
 
+    def check_nothing_lost(self, target: Target, most_cut: int) -> None:
+        """The run is finished and exact; its end cut no more than so many requests."""
+        assert self.summary["status"] == "finished"
+        assert self.is_exact_but_for_cut(target)
+        assert self.cut <= most_cut
+        assert self.warnings == []
+        assert self.code == 0
+
     @property
     def knows_all(self) -> bool:
         return all(agent["unknown"] == 0 for agent in self.summary["agents"])

@@ -528,12 +528,7 @@ def test_who_is_stopped_across_the_planned_end_loses_nothing(
     )
     under_load(target, 20)
     stop_for([cluster.broker if stopped == "broker" else cluster.agents[0]], seconds)
-    result = runner.wait()
-    assert result.summary["status"] == "finished"
-    assert result.is_exact_but_for_cut(target)
-    assert result.cut <= 2 * USERS
-    assert result.warnings == []
-    assert result.code == 0
+    runner.wait().check_nothing_lost(target, most_cut=2 * USERS)
 
 
 # -- coming and going ------------------------------------------------------------------------------
