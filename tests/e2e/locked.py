@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 
 from loads.protocol.roles import SOCKETS, Role
+from loads.transport.home import write_private
 from loads.transport.keys import KeyRing
 from loads.transport.tokens import Access, read_token
 from tests.e2e.cluster import Runner
@@ -53,6 +55,12 @@ class Locked:
         process = self.keys("add", name, "--role", role, "--at", self.frontend)
         return process.out.strip()
 
+    def expire(self, name: str, at: float) -> None:
+        """Have the broker hold that a key is good until then, whatever its token says."""
+        path = self.stage.home / "keys" / name
+        known = json.loads(path.read_text())
+        write_private(path, json.dumps({**known, "expires": at}).encode())
+
     def access(self, name: str, role: str, domain: str = "frontend") -> Access:
         """What a new token of that role gives to one of the sockets."""
         access = read_token(self.token(name, role))
@@ -70,9 +78,10 @@ class Locked:
         options = ("--broker", token) if token else ()
         return self.stage.start("agent", "loads-agent", *options, "--workers", 1, env=env)
 
-    def start(self, token: str, *options: object) -> Runner:
+    def start(self, token: str, *options: object, env: Mapping[str, str] | None = None) -> Runner:
         """Start a run of another user, who knows the token only."""
-        return Runner(self.stage, *options, "--broker", token, env=self.elsewhere)
+        env = {**self.elsewhere, **(env or {})}
+        return Runner(self.stage, *options, "--broker", token, env=env)
 
 
 def _here(endpoint: str) -> str:

@@ -6,7 +6,6 @@ the exit code tells.  ``docs/faults.rst`` is what these tests prove, in words.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import resource
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.clocks import shifted
 from tests.e2e.cluster import SITE, Cluster, Result, Runner, site
 from tests.e2e.durations import lasting
 from tests.e2e.stage import Process, Stage
@@ -719,12 +719,6 @@ def test_a_target_that_hangs_up_is_counted_exactly(stage: Stage, target: Target,
 # -- machines --------------------------------------------------------------------------------------
 
 
-def faketime() -> str:
-    """Where the library is that shifts a process's clocks."""
-    (found,) = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
-    return found
-
-
 @pytest.mark.needs("faketime")
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
 def test_the_clock_of_an_agent_may_be_an_hour_off(
@@ -734,8 +728,7 @@ def test_the_clock_of_an_agent_may_be_an_hour_off(
     stage.write("test_site.py", SITE)
     cluster = Cluster(stage, 1)
     nowhere = stage.root / "nowhere"
-    clock = {"LD_PRELOAD": faketime(), "FAKETIME": offset}
-    odd = stage.start("agent", "loads-agent", "--workers", 1, cwd=nowhere, env=clock)
+    odd = stage.start("agent", "loads-agent", "--workers", 1, cwd=nowhere, env=shifted(offset))
     cluster.broker.says("2 in all")
     cluster.agents.append(odd)
     options = ("test_site", "-u", USERS, "-d", 2, "--server-url", target.url)

@@ -18,11 +18,14 @@ from loads.errors import LoadsError
 from loads.protocol.roles import Role
 from loads.transport.keys import KeyRing
 from loads.transport.tokens import read_token
+from tests.e2e.clocks import shifted
 from tests.e2e.cluster import Cluster, Runner, site
 from tests.e2e.locked import Locked
 from tests.e2e.stage import Process, Stage
 from tests.e2e.targets import Target
 from tests.e2e.waiting import until
+
+HOUR_S = 3600
 
 
 @pytest.fixture
@@ -202,8 +205,9 @@ def test_an_agent_whose_token_is_revoked_in_a_run_stops_its_load(
 
 
 def test_a_token_that_expires_in_use(locked: Locked) -> None:
-    agent = locked.agent(locked.token("box", "agent", expires=time.time() + 4))
+    agent = locked.agent(locked.token("box", "agent", expires=time.time() + HOUR_S))
     agent.says("Registered with the broker")
+    locked.expire("box", time.time() + 1)
     refused(agent, "The key box has expired")
 
 
@@ -229,48 +233,53 @@ def test_a_viewer_watches_until_revoked(locked: Locked, target: Target) -> None:
 # -- revocation of who was there before the broker ended -------------------------------------------
 
 
-WITHDRAWN = {"revoked": "it was revoked", "expired": "it has expired"}
-
-
 class Absence:
     """A broker that is killed and, on leaving, started again with a key that is good no longer."""
 
     def __init__(self, locked: Locked, name: str, role: str, how: str) -> None:
-        self._locked, self._name, self._how = locked, name, how
-        self._expires = time.time() + 8 if how == "expired" else None
-        self.token = locked.token(name, role, self._expires)
+        self._locked, self._name, self._expires = locked, name, how == "expired"
+        good_until = time.time() + HOUR_S if self._expires else None
+        self.token = locked.token(name, role, good_until)
+        #: the environment of the peer, for which it is late enough when it is refused
+        self.clock = shifted("+2h") if self._expires else None
 
     def __enter__(self) -> None:
         self._locked.broker.signal(signal.SIGKILL)
         self._locked.broker.wait()
 
     def __exit__(self, *exception: object) -> None:
-        expires = self._expires
-        if expires is None:
-            self._locked.keys("revoke", self._name)
+        if self._expires:
+            self._locked.expire(self._name, time.time())
         else:
-            until(lambda: time.time() > expires, "the key to expire")
+            self._locked.keys("revoke", self._name)
         self._locked.start_broker()
 
 
-@pytest.mark.parametrize("how", WITHDRAWN)
+#: How a key is withdrawn meanwhile, and why it is then refused.
+WITHDRAWN = {"revoked": "it was revoked", "expired": "it has expired"}
+withdrawn = pytest.mark.parametrize(
+    "how", ["revoked", pytest.param("expired", marks=pytest.mark.needs("faketime"))]
+)
+
+
+@withdrawn
 def test_an_idle_agent_that_was_revoked_while_the_broker_was_away(locked: Locked, how: str) -> None:
     absence = Absence(locked, "box", "agent", how)
-    agent = locked.agent(absence.token)
+    agent = locked.agent(absence.token, absence.clock)
     agent.says("Registered with the broker")
     with absence:
         pass
     refused(agent, "refuses the key box", WITHDRAWN[how])
 
 
-@pytest.mark.parametrize("how", WITHDRAWN)
+@withdrawn
 def test_an_agent_in_a_run_that_was_revoked_while_the_broker_was_away(
     locked: Locked, target: Target, how: str
 ) -> None:
     """It stops its load, and nobody waits for what it might say: another is known to be exact."""
     anne, crate = locked.token("anne", "runner"), locked.token("crate", "agent")
     absence = Absence(locked, "box", "agent", how)
-    agents = [locked.agent(token) for token in (absence.token, crate)]
+    agents = [locked.agent(absence.token, absence.clock), locked.agent(crate)]
     for agent in agents:
         agent.says("Registered with the broker")
     options = ("test_gate", "-a", 2, "--hits", 3, "--server-url", target.url)
@@ -288,7 +297,7 @@ def test_an_agent_in_a_run_that_was_revoked_while_the_broker_was_away(
     assert target.hits == 4, "the one that was at the gate when its agent was refused"
 
 
-@pytest.mark.parametrize("how", WITHDRAWN)
+@withdrawn
 def test_who_follows_a_run_and_was_revoked_while_the_broker_was_away(
     locked: Locked, target: Target, how: str
 ) -> None:
@@ -296,7 +305,7 @@ def test_who_follows_a_run_and_was_revoked_while_the_broker_was_away(
     locked.agent(locked.token("box", "agent")).says("Registered with the broker")
     absence = Absence(locked, "anne", "runner", how)
     options = ("test_gate", "-a", 1, "--hits", 3, "--server-url", target.url)
-    runner = locked.start(absence.token, *options)
+    runner = locked.start(absence.token, *options, env=absence.clock)
     until(lambda: target.hits == 1, "the user at the gate")
     with absence:
         pass
@@ -306,11 +315,12 @@ def test_who_follows_a_run_and_was_revoked_while_the_broker_was_away(
     assert target.hits == 3
 
 
-@pytest.mark.parametrize("how", WITHDRAWN)
+@withdrawn
 def test_who_submits_and_is_revoked_while_the_broker_is_away(locked: Locked, how: str) -> None:
     absence = Absence(locked, "anne", "runner", how)
     with absence:
-        runner = locked.start(absence.token, "test_site", "-a", 1, "--detach")
+        options = ("test_site", "-a", 1, "--detach")
+        runner = locked.start(absence.token, *options, env=absence.clock)
     refused(runner.process, "refuses the key anne", WITHDRAWN[how])
     assert "submit" not in [entry["what"] for entry in audited(locked)]
 
