@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.e2e.stage import Stage
 from tests.e2e.targets import Target, serving
 
 INTERVAL = 1.0  #: seconds between samples
+PROGRESS = 1.0  #: minutes between two lines that say how it goes
 SHORT = 2  #: seconds of each of the many runs
 GROWTH = 20.0  #: KB a minute in the last quarter of the time, above which memory grows
 #: Minutes.  A broker's history of a run is full after 15: so long has the long one lasted by then.
@@ -91,6 +93,7 @@ class Soak:
         self.daemons = [Process(daemon.name, daemon.pid) for daemon in daemons]
         self.workers: list[Process] = []
         self._began = time.monotonic()
+        self._told = 0.0
         self.runs = self.wrong = self._counted = 0
 
     @property
@@ -116,14 +119,28 @@ class Soak:
         while runner.process.code is None:
             for process in (*self.daemons, *self.workers):
                 process.sample(self.minutes)
+            self._tell()
             time.sleep(INTERVAL)
         result = runner.wait()
         self.runs += 1
         if result.code != 0 or result.hits != self._target.hits - before:
             self.wrong += 1
             print(f"run {self.runs}: exit code {result.code}, {result.hits} hits counted, "
-                  f"{self._target.hits - before} served")  # fmt: skip
+                  f"{self._target.hits - before} served", flush=True)  # fmt: skip
         self._counted = self._target.hits
+
+    def _tell(self) -> None:
+        """Say now and then how it goes."""
+        if self.minutes < self._told + PROGRESS:
+            return
+        self._told = self.minutes
+        sizes = ", ".join(
+            f"{process.name} {process.samples[-1][1] / 1024:.1f} MB"
+            for process in (*self.daemons, *self.workers)
+            if process.samples
+        )
+        print(f"{self.minutes:5.1f} minutes, {self.runs} runs, {self._target.hits:,} hits, "
+              f"{self.wrong} wrong: {sizes}", file=sys.stderr, flush=True)  # fmt: skip
 
     @property
     def leaks(self) -> list[str]:
@@ -160,12 +177,18 @@ def main(argv: list[str]) -> int:
         with serving() as target:
             stage.write("test_slow.py", site("/slow/0.05"))
             soak = Soak(stage, target, options.users)
-            soak.many_runs(options.minutes / 2)
-            soak.long_run(options.minutes)
-            stage.end()
+            with suppress(KeyboardInterrupt):  # what was seen until then is told
+                soak.many_runs(options.minutes / 2)
+                soak.long_run(options.minutes)
+                stage.end()
     finally:
         stage.clear()
-    print(f"{soak.runs} runs in {soak.minutes:.1f} minutes, {target.hits:,} hits, "
+    return report(soak, target.hits)
+
+
+def report(soak: Soak, served: int) -> int:
+    """Print what was found; gives the exit code."""
+    print(f"{soak.runs} runs in {soak.minutes:.1f} minutes, {served:,} hits, "
           f"{soak.wrong} runs with a wrong count")  # fmt: skip
     print(f"{'':<22} {'KB then':>9} {'KB now':>9} {'KB/minute':>10} {'fds':>6} {'now':>6}"
           f" {'threads':>7} {'now':>5}")  # fmt: skip
