@@ -6,9 +6,6 @@ BIN := $(VENV)/bin
 PEERS := .venv-bench
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-#: What looks at terminals wants them, and the processor, for itself.
-ALONE := tests/e2e/test_console.py tests/e2e/test_operations.py
-
 #: What breaks something on purpose.
 FAULTS := $(patsubst %,tests/e2e/test_%.py,faults restarts networks losses descriptors garbage storage) \
     tests/e2e/test_operations.py::test_runs_that_wait_start_in_their_order_and_each_is_exact
@@ -44,8 +41,7 @@ unit: $(VENV)/.dev ## Run the tests that need nothing but the interpreter
 	$(BIN)/pytest -q -n 2 tests/unit tests/wire
 
 tests: $(VENV)/.dev ## Run the tests with real sockets and real processes
-	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration tests/e2e $(ALONE:%=--ignore=%)
-	$(BIN)/pytest -q $(ALONE)
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/integration tests/e2e
 
 faults: $(VENV)/.dev ## Repeat the tests of faults, each fault as long as promised (TIMES=10)
 	@failed=0; for round in $$(seq $(or $(TIMES),10)); do echo "Round $$round"; \

@@ -102,6 +102,11 @@ class Process:
         return [pid for pid in _pids() if _parent(pid) == self.pid and _is_worker(pid)]
 
 
+#: Of pytest's own environment: with the first, output that is never flushed would go unnoticed; the
+#: others, which pytest-xdist's workers have, are the size of no terminal of ours.
+_NOT_OURS = {"PYTHONUNBUFFERED", "COLUMNS", "LINES"}
+
+
 class Stage:
     """The processes of one test, their directories, and the end of all of it."""
 
@@ -128,8 +133,7 @@ class Stage:
         outside = {
             name: value
             for name, value in os.environ.items()
-            # without the latter, output that is never flushed would go unnoticed
-            if not name.startswith("LOADS_") and name != "PYTHONUNBUFFERED"
+            if not name.startswith("LOADS_") and name not in _NOT_OURS
         }
         return {
             **outside,
