@@ -58,7 +58,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(stage: Stage, target: Target) 
 def test_a_hard_limit_that_is_too_low_is_told_with_its_remedy(stage: Stage, target: Target) -> None:
     """What fails for want of a descriptor is an error, and counted; the target never saw it."""
     result = run_limited(stage, target, 100, 100)
-    (warning,) = result.summary["warnings"]
+    (warning,) = result.warnings
     assert "may have 100 files and connections open, and its 200 users need 264" in warning
     assert "ulimit -n 264" in warning
     assert warning in " ".join(result.out.split())
@@ -74,7 +74,7 @@ def test_an_agents_low_limit_is_told_to_who_started_the_run(stage: Stage, target
     agent = start_limited(stage, 100, 100, "loads-agent", "--workers", 1)
     agent.says("Registered with the broker")
     result = cluster.run("test_site", "-u", USERS, "-a", 1, "--server-url", target.url)
-    (warning,) = result.summary["warnings"]
+    (warning,) = result.warnings
     assert "its 200 users need 264" in warning
     assert result.code == 1
 

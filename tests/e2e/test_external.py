@@ -134,7 +134,7 @@ def test_garbage_is_left_out_and_told(stage: Stage, target: Target) -> None:
     result = done(stage, target, 0, "garbage", "-u", 1, "--hits", 5)
     assert result.code == 0, result.err
     assert result.hits == target.hits == 5
-    (warning,) = result.summary["warnings"]
+    (warning,) = result.warnings
     assert "sent what is no report, at least 7 times" in warning
 
 

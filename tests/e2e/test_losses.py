@@ -54,7 +54,7 @@ def test_a_worker_that_is_killed_keeps_what_it_had_recorded(
     assert result.hits <= target.hits <= result.hits + total_unknown(result)
     assert total_unknown(result) <= USERS // 2, "no more than one request of each of its users"
     assert result.hits < max(agents, 1) * USERS * 150
-    (warning,) = result.summary["warnings"]
+    (warning,) = result.warnings
     assert "was killed by SIGKILL" in warning
     assert warning in result.out
     assert "Result: incomplete" in result.out
@@ -70,7 +70,7 @@ def test_killing_every_worker_ends_the_run(stage: Stage, target: Target) -> None
     result = runner.wait()
     assert result.code == 4
     assert result.hits <= target.hits <= result.hits + total_unknown(result)
-    assert len(result.summary["warnings"]) == 2
+    assert len(result.warnings) == 2
 
 
 def test_an_agent_that_is_killed_is_missed_and_leaves_nothing(stage: Stage, target: Target) -> None:
@@ -128,7 +128,7 @@ def test_an_agent_that_is_asked_to_leave_reports_to_the_end(stage: Stage, target
     assert result.code == 4
     assert result.hits == target.hits
     assert total_unknown(result) == 0
-    assert "stopped early: it was asked to" in result.summary["warnings"][0]
+    assert "stopped early: it was asked to" in result.warnings[0]
     assert "Bye" not in cluster.broker.err
     cluster.broker.says("0 remain")
 

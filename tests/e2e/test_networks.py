@@ -142,7 +142,7 @@ def test_a_link_that_is_cut_for_longer_than_the_orphan_timeout_stops_the_load(
     result = runner.wait()
     assert result.code == 4
     assert result.is_exact_but_for_cut(site)
-    (warning,) = result.summary["warnings"]
+    (warning,) = result.warnings
     assert "stopped early: orphaned" in warning
 
 
@@ -157,9 +157,7 @@ def test_a_link_that_never_comes_back_leaves_a_named_loss(
     result = runner.wait()
     assert result.code == 4
     assert result.hits <= site.hits <= 2 * USERS * 100
-    (most,) = re.findall(
-        r"may have run up to ([\d,]+) tests", "\n".join(result.summary["warnings"])
-    )
+    (most,) = re.findall(r"may have run up to ([\d,]+) tests", "\n".join(result.warnings))
     assert site.hits <= result.hits + int(most.replace(",", ""))
     assert sorted(str(agent["unknown"]) for agent in result.summary["agents"]) == ["0", "None"]
     mend_link(net.hosts[0], "dropped")

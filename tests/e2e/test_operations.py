@@ -221,7 +221,7 @@ def test_a_broker_that_is_gone_leaves_what_was_seen_of_the_run(
     assert result.summary["status"] == "incomplete"
     assert 0 < result.hits <= target.hits
     assert [one["unknown"] for one in result.summary["agents"]] == [None]
-    assert "is followed no longer" in result.summary["warnings"][-1]
+    assert "is followed no longer" in result.warnings[-1]
     assert "Result: incomplete: the run was not followed to its end" in result.out
     assert "is followed no longer" in result.err
     assert "Traceback" not in result.err

@@ -199,7 +199,7 @@ def test_an_agent_whose_token_is_revoked_in_a_run_stops_its_load(
     target.open_gate()
     result = runner.wait()
     assert result.code == 4
-    assert "its key is good no longer" in "".join(result.summary["warnings"])
+    assert "its key is good no longer" in "".join(result.warnings)
     assert result.hits == 3
     assert target.hits == 4, "the one that was at the gate when its agent was sent away"
 
@@ -292,7 +292,7 @@ def test_an_agent_in_a_run_that_was_revoked_while_the_broker_was_away(
     target.open_gate()
     result = runner.wait()
     assert result.code == 4
-    assert "cannot come back, as its key is good no longer" in "".join(result.summary["warnings"])
+    assert "cannot come back, as its key is good no longer" in "".join(result.warnings)
     assert result.hits == 3
     assert target.hits == 4, "the one that was at the gate when its agent was refused"
 

@@ -81,7 +81,7 @@ def test_a_full_disk_stops_no_run_and_is_made_up_for(stage: Stage, target: Targe
         until(lambda: "Not stored" in "".join(cluster.view(run_id).warnings), "the warning")
         filler.unlink()
         cluster.broker.says("All runs are stored again")
-        until(lambda: not cluster.view(run_id).warnings, "the end of the warning")
+        until(lambda: "Not stored" not in "".join(cluster.view(run_id).warnings), "its end")
         under_load(target)
         restart(cluster)
         cluster.agents[0].says("The broker is back")
@@ -104,7 +104,7 @@ def test_a_disk_that_stays_full_is_told_in_the_result(stage: Stage, target: Targ
         result = cluster.run("test_site", "-u", USERS, "--hits", 100, "--server-url", target.url)
         assert result.code == 0
         assert result.hits == target.hits == USERS * 100
-        (warning,) = result.summary["warnings"]
+        (warning,) = result.warnings
         assert warning.startswith("Not stored, and lost if the broker ends")
         assert cluster.broker.err.count("Runs are not stored") == 1
         assert cluster.broker.terminate() == 0
@@ -177,7 +177,7 @@ def test_a_database_server_that_hangs_for_a_while_is_made_up_for(
         under_load(target)
         server.goes_on()
         cluster.broker.says("All runs are stored again")
-        until(lambda: not cluster.view(run_id).warnings, "the end of the warning")
+        until(lambda: "Not stored" not in "".join(cluster.view(run_id).warnings), "its end")
         under_load(target)
         assert cluster.broker.err.count("Runs are not stored") == 1
         restart(cluster)
@@ -207,7 +207,7 @@ def test_a_database_server_that_hangs_to_the_end_stops_no_run(
         server.hangs()
         result = runner.wait()
         assert (result.code, result.hits) == (0, target.hits)
-        (warning,) = result.summary["warnings"]
+        (warning,) = result.warnings
         assert warning.startswith("Not stored, and lost if the broker ends")
         assert cluster.broker.terminate() == 0, "also without a word from the database"
 
@@ -225,7 +225,7 @@ def test_a_database_server_that_goes_away_stops_no_run(stage: Stage, target: Tar
     stop(runner)
     result = runner.wait()
     assert (result.code, result.hits) == (130, target.hits)
-    assert result.summary["warnings"][0].startswith("Not stored")
+    assert result.warnings[0].startswith("Not stored")
 
 
 def test_nothing_is_kept_where_that_is_asked_for(stage: Stage, target: Target) -> None:

@@ -295,7 +295,7 @@ def test_a_test_that_keeps_others_from_running_is_named(stage: Stage, agents: in
     )
     result = Cluster(stage, agents).run("test_selfish") if agents else run(stage, "test_selfish")
     assert result.code == 0
-    (warning,) = result.summary["warnings"]
+    (warning,) = result.warnings
     assert "kept its worker from running other users for over 1 s" in warning
     assert "at test_selfish.py, line 7, in compute." in warning
     assert warning in " ".join(result.err.split()) + " ".join(result.out.split())

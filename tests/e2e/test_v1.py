@@ -75,7 +75,7 @@ def test_every_test_passes(outcome: Outcome) -> None:
     assert summary["failures"] == []
     assert outcome.result.tests["success"] == outcome.agents * USERS * TIMES
     assert outcome.result.code == 0
-    assert summary["warnings"] == []
+    assert outcome.result.warnings == []
 
 
 def test_each_hit_counts_also_those_of_constructors(outcome: Outcome) -> None:

@@ -226,7 +226,7 @@ def test_a_worker_that_a_test_ends_is_a_loss(stage: Stage, target: Target) -> No
     result = run(stage, "test_exit", "--hits", 10, "--server-url", target.url)
     assert result.code == 4
     assert result.hits == target.hits == 1
-    assert result.summary["warnings"] == ["Worker 0 exited with status 3: all its hits are counted"]
+    assert result.warnings == ["Worker 0 exited with status 3: all its hits are counted"]
 
 
 def test_a_test_that_never_lets_go_of_the_processor(stage: Stage, target: Target) -> None:
