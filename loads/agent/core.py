@@ -47,7 +47,7 @@ from loads.protocol.limits import clipped
 from loads.protocol.liveness import Liveness
 
 REPEAT = 5.0  #: seconds without an acknowledgement after which reports are said again
-
+LAPSE = 1.0  #: seconds between two events, of which ticks are most, that an agent at work may need
 
 __all__ = ["Core", "Settings"]
 
@@ -64,6 +64,7 @@ class Core:
         self._leaving = ""
         self._load: float | None = None
         self._now = now
+        self._alone = 0.0  # seconds of listening in vain; none for which we were stopped ourselves
         self._handlers: dict[type[m.Message], Callable[[Any], None]] = {
             m.Welcome: self._on_welcome,
             m.WelcomeBack: self._on_welcome_back,
@@ -79,6 +80,7 @@ class Core:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``, which happened ``now`` on the monotonic clock, in order."""
+        self._alone += min(now - self._now, LAPSE)
         self._now = now
         self.decided = []
         if isinstance(event, FromBroker):
@@ -114,7 +116,7 @@ class Core:
     # -- the broker ------------------------------------------------------------------------------
 
     def _hear(self, message: m.Message) -> None:
-        self.liveness.heard = self._now
+        self.liveness.heard, self._alone = self._now, 0.0
         try:
             in_time = self.link.received(message)
         except RemoteProtocolError as error:
@@ -367,20 +369,23 @@ class Core:
                 self._register()
             else:
                 self._tell(m.Heartbeat(self._load))
-        silence = self.liveness.silence(self._now)
-        if self.run is not None and silence > self._patience(self.run):
+        silence, patience = self._bears()
+        if self.run is not None and silence > patience:
             self._abandon(f"orphaned, no word from the broker for {silence:.0f} s")
         if self.run is not None and self._leaving and self.liveness.is_dead(self._now):
             self._drop()  # nobody is there to be told
 
-    def _patience(self, run: Run) -> float:
-        """Seconds without a broker for which the load is kept up.
+    def _bears(self) -> tuple[float, float]:
+        """For how many seconds there is no broker, and for how many the load is kept up without.
 
-        Where others take over from agents that are lost, only as long as the broker waits for us,
-        so that the target does not get the same load twice.  A heartbeat that is late is no reason.
+        A heartbeat that is late is no reason to give up; nor is it that this box was stopped, and
+        was not there to hear.  But where others take over from agents that are lost, we wait only
+        as long as the broker waits for us, so that the target does not get the same load twice.
         """
         patience = max(self.settings.orphan_timeout, 3 * self.liveness.interval)
-        return min(patience, self.liveness.timeout) if run.handed_over else patience
+        if self.run is not None and self.run.handed_over:
+            return self.liveness.silence(self._now), min(patience, self.liveness.timeout)
+        return self._alone, patience
 
     def _on_box_load(self, event: BoxLoad) -> None:
         """Said at once, as an agent at work has no other reason for a heartbeat."""

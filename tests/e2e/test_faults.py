@@ -70,26 +70,20 @@ def has_one_hit_a_test(result: Result) -> bool:
 
 def most_unknown(result: Result) -> int:
     """The most tests, of one hit each, that the result says were run and are not counted."""
-    (most,) = re.findall(
-        r"may have run up to ([\d,]+) tests", "\n".join(result.summary["warnings"])
-    )
+    (most,) = re.findall(r"may have run up to ([\d,]+) tests", "\n".join(result.warnings))
     return int(most.replace(",", ""))
 
 
 def stop_for(processes: list[Process], seconds: float) -> None:
     """Have processes not run for some time."""
-    for process in processes:
-        process.signal(signal.SIGSTOP)
-    time.sleep(seconds)  # the fault itself, not a way to wait for something
-    for process in processes:
-        process.signal(signal.SIGCONT)
+    pause([process.pid for process in processes], seconds)
 
 
-def pause_workers(workers: list[int], seconds: float) -> None:
-    for pid in workers:
+def pause(pids: list[int], seconds: float) -> None:
+    for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(seconds)  # the fault itself
-    for pid in workers:
+    time.sleep(seconds)  # the fault itself, not a way to wait for something
+    for pid in pids:
         os.kill(pid, signal.SIGCONT)
 
 
@@ -114,8 +108,8 @@ def test_what_a_killed_agent_had_left_is_done_by_the_other(stage: Stage, target:
     assert has_one_hit_a_test(result)
     assert is_bounded(result, target)
     assert sorted(agent["state"] for agent in result.summary["agents"]) == ["ended", "lost"]
-    assert f"-{cluster.agents[0].pid}-" in result.summary["warnings"][0]
-    assert " went to " in result.summary["warnings"][0]
+    assert f"-{cluster.agents[0].pid}-" in result.warnings[0]
+    assert " went to " in result.warnings[0]
 
 
 LENGTHS = {"by hits": ("--hits", 600), "by duration": ("-d", 3)}
@@ -290,7 +284,7 @@ def test_a_load_that_an_agent_refuses_goes_to_another(stage: Stage, target: Targ
     assert result.code == 0
     assert result.tests["success"] == 3 * USERS * 300
     assert result.is_exact(target)
-    (refusal,) = [text for text in result.summary["warnings"] if "could not take over" in text]
+    (refusal,) = [text for text in result.warnings if "could not take over" in text]
     assert "this box is full" in refusal
     assert "; asked instead was " in refusal
 
@@ -315,7 +309,7 @@ def test_what_a_killed_worker_had_left_is_done_by_the_other_agent(
     assert result.hits <= target.hits <= result.hits + unknown(result)
     assert unknown(result) <= USERS // 2, "no more than one request of each of its users"
     assert result.code == (4 if unknown(result) else 0)
-    assert any(f"-{victim.pid}-" in w and " went to " in w for w in result.summary["warnings"])
+    assert any(f"-{victim.pid}-" in w and " went to " in w for w in result.warnings)
 
 
 def test_users_of_a_lost_agent_are_taken_over_for_the_time_that_is_left(
@@ -335,7 +329,7 @@ def test_users_of_a_lost_agent_are_taken_over_for_the_time_that_is_left(
     assert is_bounded(result, target)
     kept = next(a for a in result.summary["agents"] if a["state"] == "ended")
     assert kept["workers"] == 2
-    handed = re.search(r"10 users for ([\d.]+) s, went to ", "\n".join(result.summary["warnings"]))
+    handed = re.search(r"10 users for ([\d.]+) s, went to ", "\n".join(result.warnings))
     assert handed
     assert 0 < float(handed[1]) < 8
 
@@ -354,7 +348,7 @@ def test_a_run_is_stopped_when_an_agent_is_lost_if_the_plan_says_so(
     result = runner.wait()
     assert result.code == 4
     assert is_bounded(result, target)
-    first = result.summary["warnings"][0]
+    first = result.warnings[0]
     assert first.startswith("The run was stopped, because agent ")
     assert f"Warning: {first[:40]}" in result.out
 
@@ -377,7 +371,7 @@ def test_a_worker_that_is_stopped_for_a_while_loses_nothing(
         runner = Runner(stage, *options, "--workers", 2)
         victim = runner.process
     under_load(target)
-    pause_workers(victim.workers[:1], lasting(3, 20))
+    pause(victim.workers[:1], lasting(3, 20))
     result = runner.wait()
     assert result.code == 0
     assert result.tests["success"] == max(agents, 1) * USERS * 400
@@ -426,6 +420,24 @@ def test_a_broker_that_is_stopped_for_a_while_takes_nobody_for_dead(
     assert result.code == 0
     assert result.hits == target.hits == 2 * USERS * 120
     assert "is lost" not in cluster.broker.err
+
+
+def test_machines_that_sleep_take_nobody_for_dead(stage: Stage, target: Target) -> None:
+    """For longer than an agent bears to be alone: nobody was there to miss the others."""
+    stage.write("test_slow.py", site("/slow/0.05"))
+    cluster = quick_cluster(stage, patience=BRIEF)
+    options = ("test_slow", "-u", USERS, "--hits", 120, "--server-url", target.url)
+    runner = cluster.start(*options)
+    under_load(target)
+    daemons = [*cluster.agents, cluster.broker]  # which goes on last, when they have looked already
+    workers = [pid for agent in cluster.agents for pid in agent.workers]
+    assert len(workers) == 2
+    pause([*(daemon.pid for daemon in daemons), *workers], lasting(4, 20))
+    result = runner.wait()
+    assert result.code == 0
+    assert result.hits == target.hits == 2 * USERS * 120
+    assert result.warnings == []
+    assert all("orphaned" not in agent.err for agent in cluster.agents)
 
 
 def test_a_console_that_is_stopped_shows_the_right_numbers_when_it_goes_on(
@@ -606,7 +618,7 @@ def test_a_stopped_run_that_lost_an_agent_names_it(stage: Stage, target: Target)
     result = runner.wait()
     assert (result.code, result.summary["status"]) == (130, "stopped")
     assert is_bounded(result, target)
-    assert any("was killed with its agent" in text for text in result.summary["warnings"])
+    assert any("was killed with its agent" in text for text in result.warnings)
 
 
 # -- a headless cluster ----------------------------------------------------------------------------
@@ -672,7 +684,7 @@ def test_an_orphaned_agent_stops_its_load_and_tells_all_when_its_broker_is_back(
     assert result.code == 4
     assert result.is_exact_but_for_cut(target)
     assert target.hits == served
-    assert all("stopped early: orphaned" in warning for warning in result.summary["warnings"])
+    assert all("stopped early: orphaned" in warning for warning in result.warnings)
 
 
 # -- targets ---------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from loads.agent.actions import (
     WorkersReady,
 )
 from loads.errors import ExitCode
+from loads.plan import RunPlan
 from loads.protocol import limits
 from loads.protocol import messages as m
 from loads.protocol.codec import decode, encode
@@ -25,6 +26,7 @@ from loads.protocol.dialogue import State
 from tests.unit.agent.scene import (
     ALIVE,
     PREPARE,
+    TIMEOUT,
     WELCOME,
     WELCOME_BACK,
     WORKERS,
@@ -278,3 +280,40 @@ def test_a_heartbeat_that_is_late_makes_no_orphan():
     scene = Scene(orphan_timeout=0.5).running()
     assert StopWorkers(0.0) not in scene.passes(3, broker=False)
     assert StopWorkers(0.0) in scene.passes(1, broker=False)
+
+
+# -- boxes that are stopped ----------------------------------------------------------------------
+
+
+def test_an_agent_that_was_stopped_itself_knows_nothing_of_its_broker():
+    scene = Scene().running()
+    scene.now += 1000
+    assert StopWorkers(0.0) not in scene.feed(Tick())
+    assert StopWorkers(0.0) not in scene.passes(29, broker=False)
+    assert StopWorkers(0.0) in scene.passes(1, broker=False)
+
+
+def test_it_registers_anew_as_the_broker_may_have_missed_it():
+    scene = Scene().running()
+    scene.now += 1000
+    assert scene.feed(Tick()) == [ToBroker(register("r1", attempt=2))]
+    assert StopWorkers(0.0) not in scene.is_welcome_back()
+
+
+def test_one_that_is_stopped_time_and_again_is_an_orphan_in_the_end():
+    scene = Scene().running()
+    for _ in range(30):
+        scene.now += 5
+        assert StopWorkers(0.0) not in scene.feed(Tick())
+    scene.now += 5
+    assert StopWorkers(0.0) in scene.feed(Tick())
+
+
+def test_one_whose_load_others_take_over_stops_it_whatever_it_was_that_kept_it():
+    plan = RunPlan("shop.test_cart", agents=2, on_agent_loss="redistribute")
+    scene = Scene().registered()
+    scene.hears(m.Prepare("r1", plan, "digest", b"bundle"))
+    scene.feed(WorkersReady(WORKERS))
+    scene.hears(m.Start("r1", 0.1, 1e6))
+    scene.now += TIMEOUT + 1
+    assert StopWorkers(0.0) in scene.feed(Tick())
