@@ -23,7 +23,7 @@ from tests.benchmarks.program import BenchmarkError, Program
 from tests.benchmarks.target import Target, find
 
 WARM_UP = 0.4  #: seconds between the first answers and the window
-MARGIN = 1.0  #: seconds for which Loads goes on behind the window, to end by itself and be counted
+MARGIN = 3.0  #: seconds for which Loads goes on behind the window, to end by itself and be counted
 ARRIVAL = 1.0  #: seconds, at most, in which a thousand users have their first answers
 ENDLESS = 60.0  #: seconds; all others are ended by us
 _TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

@@ -112,7 +112,7 @@ def test_what_a_killed_agent_had_left_is_done_by_the_other(stage: Stage, target:
     assert " went to " in result.warnings[0]
 
 
-LENGTHS = {"by hits": ("--hits", 600), "by duration": ("-d", 3)}
+LENGTHS = {"by hits": ("--hits", 600), "by duration": ("-d", 6)}
 
 
 @pytest.mark.parametrize("length", LENGTHS)
