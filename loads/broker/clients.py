@@ -205,7 +205,9 @@ class Clients:
 
     def _send_snapshot(self, event: FromClient, request: int, run: Run) -> None:
         self._book.publish_all(run)
-        snapshot = m.RunSnapshot(request, run.number, run.view(run.ledger.total))
+        # a copy, as it may be sent only when something is stored, and more is merged meanwhile
+        view = run.view(run.ledger.total.copy())
+        snapshot = m.RunSnapshot(request, run.number, view)
         self._answer(event.peer, snapshot)
 
 

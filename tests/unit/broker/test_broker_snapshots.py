@@ -30,6 +30,18 @@ def test_a_snapshot_of_what_is_all_published_makes_no_update():
     ]
 
 
+def test_a_snapshot_that_is_sent_late_holds_no_more_than_its_number_says():
+    """As when a database takes its time: what is merged meanwhile is in the next update only."""
+    scene = Scene()
+    run = scene.runs("a")
+    scene.says("a", report("a/0", 1, 5))
+    answer = scene.asks(m.GetRun(2, "r1"))[-1].message
+    scene.says("a", report("a/0", 2, 7))
+    scene.asks(m.GetRun(3, "r1"))
+    assert run.number > answer.number
+    assert answer.view.tally.hits == 5
+
+
 def test_there_is_an_update_before_any_snapshot():
     scene = Scene()
     scene.prepares("a")
