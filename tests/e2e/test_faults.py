@@ -684,6 +684,7 @@ def test_an_orphaned_agent_stops_its_load_and_tells_all_when_its_broker_is_back(
     assert result.code == 4
     assert result.is_exact_but_for_cut(target)
     assert target.hits == served
+    assert result.warnings
     assert all("stopped early: orphaned" in warning for warning in result.warnings)
 
 

@@ -333,6 +333,7 @@ def test_agents_that_do_not_come_back_are_lost(stage: Stage, target: Target) -> 
     result = runner.wait()
     assert result.code == 4
     assert known <= result.hits <= target.hits
+    assert result.warnings
     assert all("did not come back" in warning for warning in result.warnings)
     assert [agent["unknown"] for agent in result.summary["agents"]] == [None]
     cluster.start_agent().says("Registered with the broker")  # it removes what that one left
